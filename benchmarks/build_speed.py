@@ -1,0 +1,52 @@
+"""How long a patched wheel takes, as ratios to building stock's, side by side in one run.
+
+Run with ``python benchmarks/build_speed.py`` in an environment that has the `tool` group. Everything is fetched and
+cached by a first round that does not count.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from patchset._fetch import obtain
+from patchset._pins import ROOT, select
+
+ROUNDS = 5
+
+
+def seconds(command: Sequence[str | Path]) -> float:
+    start = time.perf_counter()
+    subprocess.run(list(map(str, command)), cwd=ROOT, check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    (release,) = select([])
+    with tempfile.TemporaryDirectory() as scratch:
+        sdist = Path(scratch, release.sdist)
+        sdist.write_bytes(obtain(release))
+        out = Path(scratch, "out")
+        pip = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", out)
+        pairs = {
+            "uv build --wheel": [("uv", "build", "--wheel", "-o", out, source) for source in (sdist, ROOT)],
+            "pip wheel": [(*pip, source) for source in (sdist, ROOT)],
+        }
+        print(f"{release.version}: median of {ROUNDS} rounds, stock and patched in turn")
+        for name, (stock, patched) in pairs.items():
+            times = [(seconds(stock), seconds(patched)) for _ in range(ROUNDS + 1)][1:]
+            ratio = statistics.median(ours / theirs for theirs, ours in times)
+            print(f"  {name}: stock {statistics.median(t for t, _ in times):.2f} s, patched/stock {ratio:.2f}")
+    help_times = [seconds((sys.executable, "-m", "patchset", "--help")) for _ in range(ROUNDS + 1)][1:]
+    bare = [seconds((sys.executable, "-c", "pass")) for _ in range(ROUNDS + 1)][1:]
+    median = statistics.median(help_times)
+    print(f"  python -m patchset --help: {median:.2f} s, {median / statistics.median(bare):.1f} times a bare Python")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""``python -m patchset VERB``: parse the command line, run the verb, print errors in one line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+# Verb: the one-line help, and an example. The verb's module is imported only when it runs, so that --help is quick.
+_VERBS = {
+    "status": ("list the pinned releases, their wheels and patches", "python -m patchset status"),
+    "build": ("build patched wheels", "python -m patchset build 0.18.1 0.19.1 -o dist"),
+    "verify": ("check pins, patches and locked digests", "python -m patchset verify --all"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb.
+
+    Args:
+        arguments: the command line without the program's name; None takes the process's own.
+
+    Returns:
+        0 on success, 1 where the verb found or met something wrong; 2 for a wrong command line (argparse exits).
+    """
+    options = _parser().parse_args(arguments)
+    from patchset._errors import PatchsetError
+
+    try:
+        verb = importlib.import_module(f"patchset._{options.verb}")
+        return int(verb.run(options))
+    except (PatchsetError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+    except ModuleNotFoundError as error:
+        print(f"error: {error}; install the tool's needs with `pip install --group tool`", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m patchset",
+        description="Build, verify and ship patched PEFT wheels.",
+        epilog="example: python -m patchset build 0.18.1 -o dist",
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    added = {
+        name: verbs.add_parser(
+            name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=f"example: {example}"
+        )
+        for name, (text, example) in _VERBS.items()
+    }
+    for name in ("build", "verify"):
+        added[name].add_argument("releases", nargs="*", metavar="RELEASE", help="default: the newest pinned release")
+        added[name].add_argument("--all", action="store_true", help="every pinned release")
+        added[name].add_argument("--sdist", metavar="PATH", help="upstream's sdist, or a folder of them")
+        added[name].add_argument("--json", action="store_true", help="print the result as JSON")
+    added["status"].add_argument("--json", action="store_true", help="print the table as JSON")
+    added["build"].add_argument("-o", "--output", default="dist", metavar="FOLDER", help="default: %(default)s")
+    added["verify"].add_argument(
+        "--reproducible",
+        action="store_true",
+        help="also build each wheel under varied conditions and compare the bytes",
+    )
+    added["verify"].add_argument(
+        "--update",
+        action="store_true",
+        help="write the digests found into vendor/releases.toml, after changing a patch",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""Where to download from: the package index that the user's pip or uv is configured for."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import ssl
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote, urlsplit, urlunsplit
+
+# pip's sections, weakest first: https://pip.pypa.io/en/stable/topics/configuration/
+_PIP_SECTIONS = ("global", "install", ":env:")
+# Stands for the index that the client library asks where none is configured.
+DEFAULT = ""
+_TRUE = ("1", "true", "yes", "on")
+
+
+@dataclass
+class IndexSettings:
+    """What pip's and uv's settings say about the network.
+
+    Attributes:
+        indexes: URLs of indexes with the simple API, `DEFAULT` among them or none at all for the library's own.
+        find_links: folders, files or URLs of pages that list files.
+        no_index: look at `find_links` alone.
+        trusted_hosts: hosts whose certificate is not checked (pip's ``trusted-host``).
+        proxy: URL of a proxy; None leaves it to ``HTTP_PROXY`` and its like.
+        cert: path of a bundle of CA certificates; None leaves it to the system.
+    """
+
+    indexes: list[str] = field(default_factory=list)
+    find_links: list[str] = field(default_factory=list)
+    no_index: bool = False
+    trusted_hosts: list[str] = field(default_factory=list)
+    proxy: str | None = None
+    cert: str | None = None
+
+    @property
+    def verify(self) -> ssl.SSLContext | bool:
+        return ssl.create_default_context(cafile=self.cert) if self.cert else True
+
+
+def settings(environ: Mapping[str, str] = os.environ) -> IndexSettings:
+    """Read pip's configuration (files and ``PIP_*``) and uv's variables.
+
+    The index of either replaces the default one; where both name one, both are asked. What is downloaded is
+    checked against the pin, so the order decides nothing but speed.
+    """
+    pip = _pip_config()
+    found = IndexSettings(
+        indexes=[url for url in (_uv_default(environ), pip.get("index-url")) if url],
+        find_links=[*_words(environ.get("UV_FIND_LINKS"), ","), *_words(pip.get("find-links"))],
+        no_index=any(str(value).lower() in _TRUE for value in (pip.get("no-index"), environ.get("UV_NO_INDEX"))),
+        trusted_hosts=[*_words(pip.get("trusted-host")), *_words(environ.get("UV_INSECURE_HOST"))],
+        proxy=pip.get("proxy"),
+        cert=pip.get("cert"),
+    )
+    extra = [_with_credentials(entry, environ) for entry in _words(environ.get("UV_INDEX"))]
+    extra += [*_words(environ.get("UV_EXTRA_INDEX_URL")), *_words(pip.get("extra-index-url"))]
+    if extra and not found.indexes:
+        found.indexes.append(DEFAULT)
+    found.indexes += extra
+    return found
+
+
+def redacted(text: str) -> str:
+    """The text with user names and passwords taken out of its URLs, fit for a message."""
+    return re.sub(r"//[^/\s@]*@", "//", text)
+
+
+def _pip_config() -> dict[str, str]:
+    """pip's own merged view of its configuration; empty where pip is not installed."""
+    command = [sys.executable, "-m", "pip", "config", "list"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    merged: dict[str, dict[str, str]] = {section: {} for section in _PIP_SECTIONS}
+    for line in result.stdout.splitlines() if result.returncode == 0 else ():
+        key, _, value = line.partition("=")
+        section, _, name = key.rpartition(".")
+        if section in merged:
+            merged[section][name] = str(ast.literal_eval(value))
+    return {name: value for section in _PIP_SECTIONS for name, value in merged[section].items()}
+
+
+def _words(value: str | None, separator: str | None = None) -> list[str]:
+    return [word.strip() for word in (value or "").split(separator) if word.strip()]
+
+
+def _uv_default(environ: Mapping[str, str]) -> str | None:
+    entry = environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL")
+    return _with_credentials(entry, environ) if entry else None
+
+
+def _with_credentials(entry: str, environ: Mapping[str, str]) -> str:
+    """uv's ``NAME=URL``, with ``UV_INDEX_NAME_USERNAME`` and ``_PASSWORD`` put into the URL."""
+    name, separator, url = entry.partition("=")
+    if not separator or "/" in name:
+        return entry
+    prefix = "UV_INDEX_" + "".join(c if c.isalnum() else "_" for c in name).upper()
+    user, password = environ.get(f"{prefix}_USERNAME"), environ.get(f"{prefix}_PASSWORD")
+    parts = urlsplit(url)
+    if user is None and password is None or "@" in parts.netloc:
+        return url
+    return urlunsplit(parts._replace(netloc=f"{quote(user or '', '')}:{quote(password or '', '')}@{parts.netloc}"))

@@ -1,0 +1,69 @@
+"""``status``: what is pinned, what its wheel is called, what is patched and where upstream stands."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from packaging.version import Version
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from patchset._fetch import on_disk
+from patchset._pins import Release, load
+from patchset._series import Patch, read_series
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the table, or with ``--json`` a list with one object per release."""
+    releases = load()
+    series = {release.series: read_series(release.series_dir) for release in releases}
+    fixed = {patch.slug: version for patches in series.values() for patch in patches if (version := _applied(patch))}
+    rows = [_row(release, series[release.series], fixed) for release in releases]
+    if options.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    table = Table("release", "line", "affected", "wheel version", "patch", "upstream", box=box.SIMPLE_HEAD)
+    for row in rows:
+        for number, patch in enumerate([*row["patches"], *row["retired"]]):
+            first = (row["release"], row["line"], "yes" if row["affected"] else "no", row["wheel_version"])
+            table.add_row(*(("",) * 4 if number else first), patch["name"], patch["upstream"])
+        table.add_section()
+    console = Console()
+    # A pipe has no width; nothing may be cut off there.
+    console.print(table, width=None if console.is_terminal else 100)
+    return 0
+
+
+def _row(release: Release, patches: list[Patch], fixed: dict[str, str]) -> dict[str, Any]:
+    own = {patch.slug for patch in patches}
+    return {
+        "release": release.version,
+        "line": release.line,
+        # A release is affected by what its series mends.
+        "affected": bool(patches),
+        "wheel_version": release.patched_version,
+        "series": release.series,
+        "patches": [{"name": patch.slug, "upstream": _upstream(patch)} for patch in patches],
+        "retired": [
+            {"name": slug, "upstream": f"retired, in {version}"}
+            for slug, version in fixed.items()
+            if slug not in own and Version(version) <= Version(release.version)
+        ],
+        "on_disk": on_disk(release) is not None,
+    }
+
+
+def _applied(patch: Patch) -> str | None:
+    """The upstream release that has the fix, from ``Applied-Upstream: 0.20.0, https://...``."""
+    return (patch.field("Applied-Upstream") or "").partition(",")[0] or None
+
+
+def _upstream(patch: Patch) -> str:
+    """What became of the patch upstream, from its DEP-3 fields."""
+    if version := _applied(patch):
+        return f"fixed in {version}"
+    forwarded = patch.field("Forwarded") or "no"
+    return {"no": "not forwarded", "not-needed": "not needed"}.get(forwarded, f"forwarded: {forwarded}")

@@ -1,0 +1,89 @@
+"""The patched tree of a release: verified sdist, series applied, digest checked, version stamped."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from patchset._apply import apply_series
+from patchset._digest import tree_digest
+from patchset._errors import PatchsetError
+from patchset._fetch import obtain
+from patchset._pins import Release
+from patchset._series import Patch, read_series
+from patchset._unpack import unpack
+
+# Where upstream keeps its version, and the statement around it.
+_VERSION_FILES = {"setup.py": "VERSION", "src/peft/__init__.py": "__version__"}
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A patched tree.
+
+    Attributes:
+        path: its root.
+        patches: the series that was applied.
+        changed: the files that the series changed, relative to the root.
+    """
+
+    path: Path
+    patches: list[Patch]
+    changed: list[str]
+
+
+def patch_tree(release: Release, parent: Path, sdist: str | None = None, *, allow_offsets: bool = True) -> Tree:
+    """Lay out a release's patched tree, not yet stamped nor compared with the locked digest.
+
+    Args:
+        release: the pin.
+        parent: an empty folder, the caller's to remove.
+        sdist: a file, or a folder of sdists, to take the source from.
+        allow_offsets: see `patchset._apply.apply_series`.
+
+    Raises:
+        PatchsetError: from fetching, unpacking or applying.
+    """
+    patches = read_series(release.series_dir)
+    path = unpack(obtain(release, sdist), parent, release.folder)
+    return Tree(path, patches, apply_series(path, patches, allow_offsets=allow_offsets))
+
+
+def locked_tree(release: Release, parent: Path, sdist: str | None = None) -> Tree:
+    """The patched and stamped tree, which matches the digest locked in the pins before it is stamped.
+
+    Raises:
+        PatchsetError: from `patch_tree`, or the digest differs.
+    """
+    tree = patch_tree(release, parent, sdist)
+    digest = tree_digest(tree.path)
+    if digest != release.tree:
+        raise PatchsetError(
+            f"the patched tree of {release.version} has digest {digest}, but {release.tree} is locked; if the patches "
+            f"were meant to change, run `python -m patchset verify {release.version} --update`"
+        )
+    stamp(tree, release)
+    return tree
+
+
+def stamp(tree: Tree, release: Release) -> None:
+    """Write the patched version where upstream keeps its own, and say in each changed module that it was changed.
+
+    The notice is what Apache-2.0, section 4(b), asks for. It goes to the file's end so that line numbers stay those
+    of the patches.
+    """
+    for name, variable in _VERSION_FILES.items():
+        file = tree.path / name
+        pattern = rf'^({variable} = )"{re.escape(release.version)}"$'
+        text, count = re.subn(pattern, rf'\1"{release.patched_version}"', file.read_text("utf-8"), flags=re.MULTILINE)
+        if count != 1:
+            raise PatchsetError(
+                f'{name} of {release.version} has {count} lines `{variable} = "{release.version}"`, not 1'
+            )
+        file.write_bytes(text.encode())
+    notice = f"# Changed from peft {release.version} by {release.patched_version}; see NOTICE beside its licence.\n"
+    for name in tree.changed:
+        if name.startswith("src/") and name.endswith(".py"):
+            with (tree.path / name).open("ab") as file_:
+                file_.write(b"\n" + notice.encode())

@@ -1,0 +1,129 @@
+"""``verify``: is every patch well-formed, does it apply as its header says, and is the result the locked one?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tomlkit
+from packaging.version import Version
+from rich.console import Console
+
+from patchset import _headers, _parity, _reproduce
+from patchset._digest import tree_digest
+from patchset._errors import PatchsetError
+from patchset._fetch import obtain
+from patchset._pins import RELEASES, Release, load, select
+from patchset._series import read_series
+from patchset._tree import patch_tree
+
+
+@dataclass
+class Report:
+    """What was checked of one release.
+
+    Attributes:
+        release: its version.
+        passed: names of the checks that passed.
+        failed: messages of those that did not.
+        skipped: what could not be checked here, and why.
+    """
+
+    release: str
+    passed: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    def check(self, name: str, action: Callable[[], object]) -> None:
+        """Run a check, which fails by raising `PatchsetError` and is skipped by raising `_parity.Missing`."""
+        try:
+            action()
+        except _parity.Missing as missing:
+            self.skipped.append(f"{name}: {missing}")
+        except PatchsetError as error:
+            self.failed.append(f"{name}: {error}")
+        else:
+            self.passed.append(name)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check the named releases; exit status 1 if any check of any of them fails."""
+    releases = select(options.releases, options.all)
+    if options.update:
+        _update(releases, options.sdist)
+        releases = [release for release in load() if release.version in {old.version for old in releases}]
+    console = Console(stderr=options.json)
+    reports = []
+    for release in releases:
+        with console.status(f"verifying {release.version}"):
+            report = verify(release, options.sdist, reproducible=options.reproducible)
+        reports.append(report)
+        mark = "[red]failed[/]" if report.failed else "[green]ok[/]"
+        console.print(f"{release.patched_version}: {mark}  {', '.join(report.passed)}", highlight=False)
+        for message in report.failed:
+            console.print(f"  failed  {message}", style="red", highlight=False, markup=False)
+        for message in report.skipped:
+            console.print(f"  skipped {message}", style="yellow", highlight=False, markup=False)
+    if options.json:
+        json.dump([vars(report) for report in reports], sys.stdout, indent=2)
+        print()
+    return int(any(report.failed for report in reports))
+
+
+def verify(release: Release, sdist: str | None = None, *, reproducible: bool = False) -> Report:
+    """Run every check on one release.
+
+    Args:
+        release: the pin.
+        sdist: upstream's sdist, or a folder of them.
+        reproducible: also build the wheel under varied conditions, which takes a while.
+    """
+    report = Report(release.version)
+    report.check("pin", lambda: obtain(release, sdist))
+    report.check("headers", lambda: _headers.check(read_series(release.series_dir)))
+    if report.failed:
+        return report  # what follows would only repeat it
+    with tempfile.TemporaryDirectory() as scratch:
+        ours = Path(scratch)
+        strict = is_newest_of_series(release)
+        report.check("zero fuzz", lambda: patch_tree(release, ours, sdist, allow_offsets=not strict))
+        if report.failed:
+            return report
+        digest = tree_digest(ours / release.folder)
+        report.check("locked digest", lambda: _compare(release, digest))
+        for tool in _parity.TOOLS:
+            report.check(tool, lambda tool=tool: _parity.check(tool, release, digest, sdist))  # type: ignore[misc]
+    if reproducible:
+        report.check("reproducible", lambda: _reproduce.check(release, sdist))
+    return report
+
+
+def is_newest_of_series(release: Release) -> bool:
+    """Whether hunks must lie where their headers say: a series says so for the newest release that it serves."""
+    versions = [Version(other.version) for other in load() if other.series == release.series]
+    return Version(release.version) == max(versions)
+
+
+def _compare(release: Release, digest: str) -> None:
+    if digest != release.tree:
+        raise PatchsetError(
+            f"the tree's is {digest}, locked is {release.tree}; if it was meant to change, add --update"
+        )
+
+
+def _update(releases: list[Release], sdist: str | None) -> None:
+    """Lock the digests that the patches give now."""
+    found = {}
+    for release in releases:
+        with tempfile.TemporaryDirectory() as scratch:
+            found[release.version] = tree_digest(patch_tree(release, Path(scratch), sdist).path)
+    document = tomlkit.parse(RELEASES.read_text(encoding="utf-8"))
+    for entry in document["release"]:
+        if entry["version"] in found:
+            entry["tree"] = found[entry["version"]]
+    RELEASES.write_text(tomlkit.dumps(document), encoding="utf-8")

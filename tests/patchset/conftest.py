@@ -1,0 +1,78 @@
+"""Fixtures for the tool's tests: real sdists, a copy of the checkout to break, and the tool run as users run it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from patchset._fetch import obtain
+from patchset._pins import ROOT, Release, find, load
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+# What a clone holds that the tool reads.
+CHECKOUT = ("patchset", "patches", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "NOTICE")
+
+
+@pytest.fixture(scope="session")
+def release() -> Release:
+    """A release that stacks pin, with a series of several patches."""
+    return find("0.18.1", load())
+
+
+@pytest.fixture(scope="session")
+def sdist(release: Release) -> bytes:
+    """Its real sdist, from the cache or the index."""
+    return obtain(release)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the checkout without trees and sdists, for a test to change."""
+    target = tmp_path / "checkout"
+    for name in CHECKOUT:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            target.mkdir(exist_ok=True)
+            shutil.copy(source, target / name)
+    (target / "vendor").mkdir()
+    shutil.copy(ROOT / "vendor" / "releases.toml", target / "vendor")
+    return target
+
+
+@pytest.fixture
+def tool() -> Run:
+    """Run ``python -m patchset`` in a checkout, with variables added to or (None) taken from the environment."""
+
+    def run(checkout: Path, *arguments: str, **variables: str | None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "patchset", *arguments],
+            cwd=checkout,
+            env=environment(**variables),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+
+    return run
+
+
+def environment(**variables: str | None) -> dict[str, str]:
+    """The environment with variables added or, where None, taken out; PEFT_* of the user's own do not count."""
+    merged: dict[str, str | None] = {**os.environ, "PEFT_UPSTREAM": None, "PEFT_SDIST": None, **variables}
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def files(folder: Path) -> set[str]:
+    """All files below a folder that were not left by the interpreter."""
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {path.as_posix() for path in found if "__pycache__" not in path.parts}

@@ -1,0 +1,109 @@
+"""The command line: help, exit status, one-line errors, and the verbs on the real patches."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from patchset import __main__
+from patchset._pins import Release
+from tests.patchset.conftest import Run, files
+
+
+@pytest.mark.parametrize("verb", list(__main__._VERBS))
+def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        __main__.main([verb, "--help"])
+    assert caught.value.code == 0
+    assert f"example: python -m patchset {verb}" in capsys.readouterr().out
+
+
+def test_wrong_command_line(tool: Run, checkout: Path) -> None:
+    assert tool(checkout, "frobnicate").returncode == 2
+    assert tool(checkout).returncode == 2
+
+
+def test_errors_take_one_line(tool: Run, checkout: Path) -> None:
+    result = tool(checkout, "build", "0.18.7")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: release '0.18.7' is not pinned. Did you mean 0.18.1?")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_status(tool: Run, checkout: Path) -> None:
+    text = tool(checkout, "status").stdout
+    assert "\x1b" not in text, "no colour in a pipe"
+    rows = {row["release"]: row for row in json.loads(tool(checkout, "status", "--json").stdout)}
+    assert len(rows) == 14
+    assert all(row["wheel_version"] in text for row in rows.values())
+    assert {"name": "forward-kwargs", "upstream": "fixed in 0.20.0"} in rows["0.19.1"]["patches"]
+    assert rows["0.20.0"]["retired"] == [{"name": "forward-kwargs", "upstream": "retired, in 0.20.0"}]
+
+
+def test_build_two_and_say_their_hashes(tool: Run, checkout: Path) -> None:
+    result = tool(checkout, "build", "0.18.1", "0.21.2", "-o", "out", "--json")
+    assert result.returncode == 0, result.stderr
+    wheels = json.loads(result.stdout)
+    names = [Path(wheel["path"]).name for wheel in wheels]
+    assert names == ["peft-0.18.1+kwargs.1-py3-none-any.whl", "peft-0.21.2+kwargs.1-py3-none-any.whl"]
+    assert sorted(path.name for path in (checkout / "out").iterdir()) == sorted(names)
+
+
+def test_failed_build_says_why_and_leaves_nothing(tool: Run, checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "peft-0.18.1.tar.gz").write_bytes(b"not it")
+    before = files(checkout)
+    result = tool(checkout, "build", "0.18.1", "--sdist", str(tmp_path))
+    assert result.returncode == 1
+    assert "is not the pinned peft-0.18.1.tar.gz" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert files(checkout) == before
+
+
+def test_unreachable_index(tool: Run, checkout: Path, tmp_path: Path) -> None:
+    closed = dict.fromkeys(("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX"))
+    result = tool(
+        checkout,
+        "verify",
+        "0.18.1",
+        PATCHSET_CACHE=str(tmp_path / "cache"),
+        PIP_INDEX_URL="http://127.0.0.1:9/simple",
+        PIP_CONFIG_FILE=os.devnull,
+        **closed,
+    )
+    assert result.returncode == 1
+    assert "http://127.0.0.1:9/simple" in result.stdout
+    assert not (tmp_path / "cache").exists()
+
+
+def test_verify_passes_with_every_tool_that_is_here(tool: Run, checkout: Path) -> None:
+    result = tool(checkout, "verify", "0.18.1", "0.15.0", "--json")
+    assert result.returncode == 0, result.stdout + result.stderr
+    for report in json.loads(result.stdout):
+        assert report["failed"] == []
+        assert {"pin", "headers", "zero fuzz", "locked digest", "git am"} <= set(report["passed"])
+        missing = {name for name in ("patch", "quilt") if not shutil.which(name)}
+        assert {entry.partition(":")[0] for entry in report["skipped"]} == missing
+
+
+def test_verify_finds_moved_hunks_on_the_newest_of_a_series(tool: Run, checkout: Path, release: Release) -> None:
+    patch = next((checkout / "patches" / release.series).glob("0001-*.patch"))
+    before, _, after = patch.read_text().partition("\n@@ -")
+    number, _, rest = after.partition(",")
+    patch.write_text(f"{before}\n@@ -{int(number) - 3},{rest}")
+    result = tool(checkout, "verify", "0.18.1")
+    assert result.returncode == 1
+    assert "refresh the patch" in result.stdout
+    assert tool(checkout, "verify", "0.18.0").returncode == 0, "on older ones offsets are allowed"
+
+
+def test_update_locks_the_digests(tool: Run, checkout: Path, release: Release) -> None:
+    pins = checkout / "vendor" / "releases.toml"
+    text = pins.read_text()
+    pins.write_text(text.replace(release.tree, "0" * 64))
+    assert tool(checkout, "verify", "0.18.1").returncode == 1
+    assert tool(checkout, "verify", "0.18.1", "--update").returncode == 0
+    assert pins.read_text() == text, "comments and order stay"

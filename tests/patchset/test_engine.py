@@ -1,0 +1,143 @@
+"""The engine on small trees: where hunks may lie, what is refused, and that a refusal changes nothing."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from patchset._apply import apply_series
+from patchset._digest import tree_digest
+from patchset._errors import PatchsetError
+from patchset._series import Patch, read_patch
+from tests.patchset.conftest import environment
+
+LINES = [f"line {number}\n" for number in range(1, 31)]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    (folder / "a.py").write_text("".join(LINES))
+    return folder
+
+
+def patch(folder: Path, diff: str, name: str = "0001-change.patch") -> Patch:
+    path = folder / name
+    path.write_text(
+        f"From {'0' * 40} Mon Sep 17 00:00:00 2001\nSubject: [PATCH 1/1] Change\n\nWords.\n---\n\n{diff}\n"
+    )
+    return read_patch(path)
+
+
+def hunk(start: int, change: str = "line 10", new: str = "LINE 10", context: str = "line 9") -> str:
+    return f"@@ -{start},3 +{start},3 @@\n {context}\n-{change}\n+{new}\n line 11\n"
+
+
+def diff(*hunks: str, name: str = "a.py") -> str:
+    return f"diff --git a/{name} b/{name}\n--- a/{name}\n+++ b/{name}\n{''.join(hunks)}"
+
+
+def test_exact_hunk(tree: Path, tmp_path: Path) -> None:
+    assert apply_series(tree, [patch(tmp_path, diff(hunk(9)))], allow_offsets=False) == ["a.py"]
+    assert (tree / "a.py").read_text() == "".join(LINES).replace("line 10", "LINE 10")
+
+
+def test_offset_is_refused_or_allowed(tree: Path, tmp_path: Path) -> None:
+    moved = patch(tmp_path, diff(hunk(5)))
+    with pytest.raises(PatchsetError, match=r"0001-change.patch .*a.py, hunk 1 of 1: stands at line 9, not 5"):
+        apply_series(tree, [moved], allow_offsets=False)
+    apply_series(tree, [moved], allow_offsets=True)
+    assert "LINE 10\n" in (tree / "a.py").read_text()
+
+
+def test_nearest_place_wins_as_in_gnu_patch(tmp_path: Path) -> None:
+    block = ["same\n", "line 9\n", "line 10\n", "line 11\n"]
+    results = []
+    for folder in (tmp_path / "ours", tmp_path / "theirs"):
+        folder.mkdir()
+        (folder / "a.py").write_text("".join(["first\n"] * 5 + block + ["filler\n"] * 9 + block + ["last\n"] * 5))
+        change = patch(tmp_path, diff(hunk(18)))
+        if folder.name == "ours":
+            apply_series(folder, [change], allow_offsets=True)
+        else:
+            subprocess.run(["patch", "-p1", "-F0", "-s", "-i", change.path], cwd=folder, check=True)
+        results.append((folder / "a.py").read_text())
+    assert results[0] == results[1]
+    assert results[0].index("LINE 10") > results[0].index("filler")
+
+
+@pytest.mark.parametrize("offsets", [True, False])
+def test_fuzz_is_refused(tree: Path, tmp_path: Path, offsets: bool) -> None:
+    fuzzy = patch(tmp_path, diff(hunk(9, context="line nine")))
+    with pytest.raises(PatchsetError, match=r"hunk 1 of 1 \(at line 9\): its context is not there"):
+        apply_series(tree, [fuzzy], allow_offsets=offsets)
+
+
+def test_all_or_nothing(tree: Path, tmp_path: Path) -> None:
+    good = patch(tmp_path, diff(hunk(9)))
+    bad = patch(tmp_path, diff(hunk(9, context="line nine")), "0002-bad.patch")
+    before = tree_digest(tree)
+    with pytest.raises(PatchsetError, match="0002-bad.patch"):
+        apply_series(tree, [good, bad], allow_offsets=False)
+    assert tree_digest(tree) == before
+
+
+def test_patches_build_on_each_other(tree: Path, tmp_path: Path) -> None:
+    first = patch(tmp_path, diff(hunk(9)))
+    second = patch(tmp_path, diff(hunk(9, "LINE 10", "third")), "0002-more.patch")
+    apply_series(tree, [first, second], allow_offsets=False)
+    assert "third\n" in (tree / "a.py").read_text()
+
+
+def test_add_and_delete_files(tree: Path, tmp_path: Path) -> None:
+    (tree / "old.py").write_text("x\n")
+    text = (
+        "diff --git a/sub/new.py b/sub/new.py\nnew file mode 100644\n--- /dev/null\n+++ b/sub/new.py\n@@ -0,0 +1 @@\n+y\n"
+        "diff --git a/old.py b/old.py\ndeleted file mode 100644\n--- a/old.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n"
+    )
+    assert apply_series(tree, [patch(tmp_path, text)], allow_offsets=False) == ["old.py", "sub/new.py"]
+    assert (tree / "sub/new.py").read_text() == "y\n"
+    assert not (tree / "old.py").exists()
+    with pytest.raises(PatchsetError, match="adds sub/new.py, which tree has already"):
+        apply_series(tree, [patch(tmp_path, text)], allow_offsets=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (diff(hunk(9), name="gone.py"), "changes gone.py, which is not in tree"),
+        (diff(hunk(9), name="../outside.py"), "outside the tree"),
+        (diff("@@ -9,4 +9,4 @@\n line 9\n-line 10\n+LINE 10\n line 11\n"), "its length is not what its header says"),
+        ("diff --git a/a.py b/b.py\nsimilarity index 100%\nrename from a.py\nrename to b.py\n", "renames, copies"),
+    ],
+)
+def test_refused_patches(tree: Path, tmp_path: Path, text: str, message: str) -> None:
+    before = tree_digest(tree)
+    with pytest.raises(PatchsetError, match=message):
+        apply_series(tree, [patch(tmp_path, text)], allow_offsets=True)
+    assert tree_digest(tree) == before
+
+
+def test_end_without_newline(tree: Path, tmp_path: Path) -> None:
+    (tree / "a.py").write_text("one\ntwo")
+    text = diff("@@ -1,2 +1,2 @@\n one\n-two\n\\ No newline at end of file\n+three\n")
+    apply_series(tree, [patch(tmp_path, text)], allow_offsets=False)
+    assert (tree / "a.py").read_text() == "one\nthree\n"
+    with pytest.raises(PatchsetError, match="the end of the file differs"):
+        apply_series(tree, [patch(tmp_path, text)], allow_offsets=False)
+
+
+def test_digest_is_gits_tree_id(tree: Path) -> None:
+    (tree / "a").mkdir()
+    (tree / "a" / "z").write_bytes(b"\0\xff")
+    (tree / "a-b").write_text("sorts between a and a/")
+    (tree / "empty").mkdir()
+    digest = tree_digest(tree)
+    for arguments in (["init", "-q", "--object-format=sha256"], ["add", "--all", "--force"]):
+        subprocess.run(["git", *arguments], cwd=tree, env=environment(), check=True)
+    written = subprocess.run(["git", "write-tree"], cwd=tree, capture_output=True, text=True, check=True)
+    assert digest == written.stdout.strip()
+    assert tree_digest(tree) == digest, "git's own folder does not count"

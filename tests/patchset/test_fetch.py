@@ -1,0 +1,201 @@
+"""Fetching: a real sdist from real sources on this machine, and every way in which a source can be wrong."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from patchset import _fetch
+from patchset._errors import PatchsetError
+from patchset._pins import Release
+
+USER, PASSWORD = "me", "secret word"
+
+
+class Index(SimpleHTTPRequestHandler):
+    """The simple API (PEP 503), behind basic authentication where the server asks for it."""
+
+    def do_GET(self) -> None:
+        wanted = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        if getattr(self.server, "closed", False) and self.headers.get("Authorization") != wanted:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="index"')
+            self.end_headers()
+        elif self.path.startswith("/moved/"):
+            self.send_response(302)
+            self.send_header("Location", self.path.removeprefix("/moved"))
+            self.end_headers()
+        else:
+            super().do_GET()
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def index(tmp_path: Path, release: Release, sdist: bytes) -> Iterator[ThreadingHTTPServer]:
+    """A package index on the loopback that lists the sdist and a wheel."""
+    page = tmp_path / "index" / "simple" / "peft"
+    page.mkdir(parents=True)
+    links = (f'<a href="/moved/files/{name}">{name}</a>' for name in (release.sdist, "peft-0.18.1-py3-none-any.whl"))
+    (page / "index.html").write_text(f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>")
+    (tmp_path / "index" / "files").mkdir()
+    (tmp_path / "index" / "files" / release.sdist).write_bytes(sdist)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Index, directory=str(tmp_path / "index")))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, an empty vendor/ and no settings of the user's; returns the cache."""
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("PATCHSET_CACHE", str(cache))
+    monkeypatch.setattr(_fetch, "VENDOR", tmp_path / "vendor")
+    for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX", "PIP_NO_INDEX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return cache
+
+
+def url(server: ThreadingHTTPServer, login: str = "") -> str:
+    return f"http://{login}127.0.0.1:{server.server_port}/simple"
+
+
+@pytest.mark.parametrize("variable", ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"])
+def test_from_an_index_then_from_the_cache(
+    release: Release, index: ThreadingHTTPServer, empty: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/closed")
+    monkeypatch.setenv(variable, url(index))
+    data = _fetch.obtain(release)
+    assert hashlib.sha256(data).hexdigest() == release.sha256
+    assert [path.name for path in empty.iterdir()] == [release.sdist]
+    index.shutdown()
+    monkeypatch.setenv(variable, "http://127.0.0.1:9/closed")
+    assert _fetch.obtain(release) == data, "the same again without the index"
+
+
+def test_credentials_in_the_url(
+    release: Release, index: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    index.closed = True  # type: ignore[attr-defined]
+    monkeypatch.setenv("PIP_INDEX_URL", url(index))
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    with pytest.raises(PatchsetError, match="401"):
+        _fetch.obtain(release)
+    monkeypatch.setenv("PIP_INDEX_URL", url(index, "me:wrong@"))
+    with pytest.raises(PatchsetError) as caught:
+        _fetch.obtain(release)
+    assert "wrong" not in str(caught.value), "no password in a message"
+    monkeypatch.setenv("PIP_INDEX_URL", url(index, "me:secret%20word@"))
+    assert _fetch.obtain(release)
+
+
+def test_credentials_of_a_named_uv_index(
+    release: Release, index: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.closed = True  # type: ignore[attr-defined]
+    monkeypatch.setenv("UV_DEFAULT_INDEX", f"our-own={url(index)}")
+    monkeypatch.setenv("UV_INDEX_OUR_OWN_USERNAME", USER)
+    monkeypatch.setenv("UV_INDEX_OUR_OWN_PASSWORD", PASSWORD)
+    assert _fetch.obtain(release)
+
+
+def test_pips_configuration_file_and_find_links(
+    release: Release, sdist: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links = tmp_path / "links"
+    links.mkdir()
+    (links / release.sdist).write_bytes(sdist)
+    config = tmp_path / "pip.conf"
+    config.write_text(f"[global]\nno-index = true\nfind-links =\n    {tmp_path / 'missing'}\n    {links}\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
+    assert _fetch.obtain(release) == sdist
+
+
+@pytest.mark.parametrize("change", [b"", b"\0"], ids=["same size", "longer"])
+def test_tampered_on_the_index(
+    release: Release,
+    sdist: bytes,
+    index: ThreadingHTTPServer,
+    empty: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: bytes,
+) -> None:
+    bad = bytes([sdist[0] ^ 1]) + sdist[1:] + change
+    (tmp_path / "index" / "files" / release.sdist).write_bytes(bad)
+    monkeypatch.setenv("PIP_INDEX_URL", url(index))
+    with pytest.raises(PatchsetError) as caught:
+        _fetch.obtain(release)
+    assert release.sha256 in str(caught.value)
+    assert hashlib.sha256(bad).hexdigest() in str(caught.value)
+    assert not empty.exists(), "nothing cached"
+
+
+def test_wrong_size_in_the_pin(release: Release, sdist: bytes, tmp_path: Path) -> None:
+    (tmp_path / release.sdist).write_bytes(sdist)
+    with pytest.raises(PatchsetError, match=f"expected {release.size + 1} bytes .* got {release.size} bytes"):
+        _fetch.obtain(replace(release, size=release.size + 1), str(tmp_path))
+
+
+def test_given_file_and_folder(release: Release, sdist: bytes, tmp_path: Path) -> None:
+    renamed = tmp_path / "renamed.tar.gz"
+    renamed.write_bytes(sdist)
+    assert _fetch.obtain(release, str(renamed)) == sdist
+    with pytest.raises(PatchsetError, match=f"no such sdist: .*{release.sdist}"):
+        _fetch.obtain(release, str(tmp_path))
+    renamed.write_bytes(b"something else")
+    with pytest.raises(PatchsetError, match="is not the pinned"):
+        _fetch.obtain(release, str(renamed))
+
+
+def test_vendor_is_looked_at_and_not_trusted(release: Release, sdist: bytes, tmp_path: Path) -> None:
+    (tmp_path / "vendor").mkdir()
+    (tmp_path / "vendor" / release.sdist).write_bytes(sdist)
+    assert _fetch.obtain(release) == sdist
+    (tmp_path / "vendor" / release.sdist).write_bytes(sdist[:-1])
+    with pytest.raises(PatchsetError, match="is not the pinned"):
+        _fetch.obtain(release)
+
+
+def test_damaged_cache_entry_is_fetched_again(
+    release: Release, sdist: bytes, index: ThreadingHTTPServer, empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty.mkdir()
+    (empty / release.sdist).write_bytes(sdist[:1000])
+    monkeypatch.setenv("PIP_INDEX_URL", url(index))
+    assert _fetch.obtain(release) == sdist
+    assert (empty / release.sdist).read_bytes() == sdist
+
+
+def test_nothing_reachable(release: Release, monkeypatch: pytest.MonkeyPatch, empty: Path) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "http://user:word@127.0.0.1:9/simple")
+    with pytest.raises(PatchsetError) as caught:
+        _fetch.obtain(release)
+    message = str(caught.value)
+    assert "tried http://127.0.0.1:9/simple (" in message
+    assert "PEFT_SDIST" in message, "says how to build offline"
+    assert "word" not in message
+    assert not empty.exists()
+
+
+def test_unwritable_cache_is_no_error(
+    release: Release, sdist: bytes, index: ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PATCHSET_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setenv("PIP_INDEX_URL", url(index))
+    assert _fetch.obtain(release) == sdist

@@ -1,0 +1,66 @@
+"""Unpacking: archives that an attacker or a careless packer could make."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from patchset._errors import PatchsetError
+from patchset._unpack import unpack
+
+
+def archive(*members: tarfile.TarInfo) -> bytes:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as tar:
+        for member in members:
+            member.size = 2 if member.isfile() else 0
+            tar.addfile(member, io.BytesIO(b"x\n") if member.isfile() else None)
+    return data.getvalue()
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int = 0o644) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname, entry.mode = kind, link, mode
+    return entry
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        member("../outside"),
+        member("/outside"),
+        member("p/../../outside"),
+        member("other/file"),
+        member("p/link", tarfile.SYMTYPE, "../../outside"),
+        member("p/link", tarfile.SYMTYPE, "file"),
+        member("p/link", tarfile.LNKTYPE, "p/file"),
+        member("p/pipe", tarfile.FIFOTYPE),
+    ],
+    ids=lambda bad: f"{bad.name} {bad.linkname}".strip(),
+)
+def test_refused(tmp_path: Path, bad: tarfile.TarInfo) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    with pytest.raises(PatchsetError, match=r"^(cannot unpack )?p: "):
+        unpack(archive(member("p/file"), bad), inner, "p")
+    assert [path.name for path in tmp_path.iterdir()] == ["inner"]
+
+
+@pytest.mark.parametrize("data", [b"", b"no archive", archive(member("p/file"))[:60]])
+def test_not_an_archive(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(PatchsetError, match="cannot unpack p"):
+        unpack(data, tmp_path, "p")
+
+
+def test_modes_do_not_depend_on_the_packer_or_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        tree = unpack(archive(member("p", tarfile.DIRTYPE, mode=0o700), member("p/file", mode=0o6777)), tmp_path, "p")
+    finally:
+        os.umask(before)
+    assert tree.stat().st_mode & 0o7777 == 0o755
+    assert (tree / "file").stat().st_mode & 0o7777 == 0o644

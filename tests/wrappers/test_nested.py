@@ -1,0 +1,308 @@
+"""A name in `modules_to_save` means the whole module, however many modules inside it match the name too.
+
+Stock matches names as bare suffixes: `embeddings` wraps `embeddings` and then, inside both its copies,
+`word_embeddings` and `position_embeddings`. Nothing reaches the inner wrappers, and making them freezes what the active
+copy uses.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.utils.other import ModulesToSaveWrapper
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from .modules import aux_wrappers, base_of, shift
+
+IDS = torch.tensor([[0, 1, 2], [3, 4, 1]])
+PREFIX = "base_model.model."
+UNTRAINED = pytest.mark.stock_fails(">=0.15", raises=AssertionError, match="not trained")
+WRAPPED_TWICE = pytest.mark.stock_fails(">=0.15", raises=AssertionError, match="wrapped inside")
+NOT_SAVED = pytest.mark.stock_fails(">=0.15", raises=AssertionError, match="not the trained value")
+NOT_LOADED = pytest.mark.stock_fails(">=0.15", raises=KeyError, match="base_model.model.")
+
+
+class Embeddings(nn.Module):
+    """Bert's embeddings in small."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(6, 4)
+        self.position_embeddings = nn.Embedding(3, 4)
+        self.LayerNorm = nn.LayerNorm(4)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.LayerNorm(self.word_embeddings(ids) + self.position_embeddings.weight[: ids.shape[1]])
+
+
+class SelfAttention(nn.Module):
+    """ViT's inner `attention.attention`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query = nn.Linear(4, 4)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.query(hidden).tanh()
+
+
+class Attention(nn.Module):
+    """ViT's outer `attention`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = SelfAttention()
+        self.output = nn.Linear(4, 4)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.output(self.attention(hidden))
+
+
+class Encoder(nn.Module):
+    """An encoder that holds an `encoder`, as several vision and speech models do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
+        self.norm = nn.LayerNorm(4)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.norm(self.encoder(hidden))
+
+
+class Bert(nn.Module):
+    """Three modules with a namesake inside, and a head that a suffix finds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embeddings = Embeddings()
+        self.attention = Attention()
+        self.encoder = Encoder()
+        self.dense = nn.Linear(4, 4)
+        self.lm_head = nn.Linear(4, 6)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.lm_head(self.dense(self.encoder(self.attention(self.embeddings(ids)))))
+
+
+def config(*names: str) -> LoraConfig:
+    """LoRA on a layer that has nothing to do with it, and `names` to save."""
+    return LoraConfig(target_modules=["dense"], modules_to_save=list(names))
+
+
+def train(model: nn.Module, steps: int = 2) -> None:
+    """Enough steps to move every trainable parameter."""
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(IDS).pow(2).mean().backward()
+        optimizer.step()
+
+
+def wrapper_at(model: PeftModel, name: str) -> ModulesToSaveWrapper:
+    """The wrapper that took the place of the user's module `name`."""
+    wrapper = base_of(model).get_submodule(name)
+    assert isinstance(wrapper, ModulesToSaveWrapper)
+    return wrapper
+
+
+def untrained(wrapper: ModulesToSaveWrapper, adapter: str = "default") -> list[str]:
+    """Parameters of the adapter's copy that are frozen, had no gradient, or have not moved."""
+    copy, original = wrapper.modules_to_save[adapter], dict(wrapper.original_module.named_parameters())
+    return [
+        name
+        for name, p in copy.named_parameters()
+        if not p.requires_grad or p.grad is None or torch.equal(p, original[name])
+    ]
+
+
+NAMES = pytest.mark.parametrize("name", ["embeddings", "attention", "encoder"])
+
+
+@NAMES
+@UNTRAINED
+@pytest.mark.row("nested names: every parameter of the active copy trains")
+def test_every_parameter_of_the_active_copy_trains(name: str) -> None:
+    model = get_peft_model(Bert(), config(name))
+    before = model(IDS)
+    train(model)
+    assert untrained(wrapper_at(model, name)) == [], "not trained"
+    assert not torch.equal(model(IDS), before)
+
+
+@NAMES
+@WRAPPED_TWICE
+@pytest.mark.row("nested names: nothing is wrapped inside a wrapper")
+def test_one_wrapper_at_the_named_module(name: str) -> None:
+    wrappers = aux_wrappers(get_peft_model(Bert(), config(name)))
+    assert list(wrappers) == [PREFIX + name], "wrapped inside a wrapper"
+
+
+@NAMES
+@pytest.mark.row("nested names: forward and saved keys as in stock")
+def test_forward_and_saved_keys(name: str, tmp_path: Path) -> None:
+    plain = Bert()
+    expected, module = plain(IDS), plain.get_submodule(name)
+    keys = {f"{PREFIX}{name}.{key}" for key in module.state_dict()}
+    model = get_peft_model(plain, config(name))
+    assert torch.equal(model(IDS), expected)
+    model.save_pretrained(tmp_path)
+    saved = load_file(tmp_path / "adapter_model.safetensors")
+    assert {key for key in saved if "lora_" not in key} == keys
+
+
+@NAMES
+@NOT_SAVED
+@pytest.mark.row("nested names: trained values are saved")
+def test_trained_values_are_saved(name: str, tmp_path: Path) -> None:
+    model = get_peft_model(Bert(), config(name))
+    wrapper = wrapper_at(model, name)
+    # Whatever stock left in the way: the tensors that the forward pass reads are changed.
+    shift(wrapper.modules_to_save["default"])
+    model.save_pretrained(tmp_path)
+    saved = load_file(tmp_path / "adapter_model.safetensors")
+    for key, value in wrapper.modules_to_save["default"].state_dict().items():
+        assert torch.equal(saved.get(f"{PREFIX}{name}.{key}", torch.empty(0)), value), "not the trained value"
+
+
+@NAMES
+@NOT_LOADED
+@pytest.mark.row("nested names: reload")
+def test_reload(name: str, tmp_path: Path) -> None:
+    plain = Bert()
+    weights = {key: value.clone() for key, value in plain.state_dict().items()}
+    model = get_peft_model(plain, config(name))
+    train(model)
+    expected = model(IDS)
+    model.save_pretrained(tmp_path)
+    fresh = Bert()
+    fresh.load_state_dict(weights)
+    assert torch.equal(PeftModel.from_pretrained(fresh, tmp_path)(IDS), expected)
+
+
+@NAMES
+@NOT_LOADED
+@pytest.mark.row("nested names: adapter files that stock wrote load")
+def test_stock_adapter_file_loads(name: str, tmp_path: Path) -> None:
+    # `test_forward_and_saved_keys` shows on stock that these are the keys that it writes.
+    model = get_peft_model(Bert(), config("lm_head"))
+    model.peft_config["default"].modules_to_save = [name]
+    model.save_pretrained(tmp_path)
+    file = tmp_path / "adapter_model.safetensors"
+    values = {f"{PREFIX}{name}.{key}": torch.randn(v.shape) for key, v in Bert().get_submodule(name).state_dict().items()}
+    save_file({**{k: v for k, v in load_file(file).items() if "lora_" in k}, **values}, file, metadata={"format": "pt"})
+
+    copy = wrapper_at(PeftModel.from_pretrained(Bert(), tmp_path), name).modules_to_save["default"]
+    for key, value in copy.state_dict().items():
+        assert torch.equal(value, values[f"{PREFIX}{name}.{key}"])
+
+
+@pytest.mark.row("nested names: suffixes at top level as in stock")
+def test_head_still_finds_lm_head() -> None:
+    model = get_peft_model(Bert(), config("head"))
+    assert list(aux_wrappers(model)) == [PREFIX + "lm_head"]
+
+
+@pytest.mark.parametrize("names", [("embeddings", "word_embeddings"), ("word_embeddings", "embeddings")])
+@UNTRAINED
+@pytest.mark.row("nested names: outer and inner named together")
+def test_outer_and_inner_named_together(names: tuple[str, str]) -> None:
+    model = get_peft_model(Bert(), config(*names))
+    train(model)
+    assert list(aux_wrappers(model)) == [PREFIX + "embeddings"], "not trained: the outer copy does not reach these"
+    assert untrained(wrapper_at(model, "embeddings")) == [], "not trained"
+
+
+@pytest.mark.row("nested names: the inner one alone")
+def test_inner_name_alone() -> None:
+    model = get_peft_model(Bert(), config("word_embeddings"))
+    train(model)
+    assert list(aux_wrappers(model)) == [PREFIX + "embeddings.word_embeddings"]
+    assert untrained(wrapper_at(model, "embeddings.word_embeddings")) == []
+
+
+@UNTRAINED
+@pytest.mark.row("nested names: several adapters")
+def test_second_adapter_with_the_same_name() -> None:
+    model = get_peft_model(Bert(), config("embeddings"))
+    model.add_adapter("other", config("embeddings"))
+    for adapter in ("default", "other"):
+        model.set_adapter(adapter)
+        train(model)
+        assert untrained(wrapper_at(model, "embeddings"), adapter) == [], "not trained"
+    assert list(aux_wrappers(model)) == [PREFIX + "embeddings"]
+
+
+@UNTRAINED
+@pytest.mark.row("nested names: several adapters")
+def test_second_adapter_with_another_name() -> None:
+    model = get_peft_model(Bert(), config("embeddings"))
+    train(model)
+    first = model(IDS)
+    model.add_adapter("other", config("attention"))
+    assert torch.equal(model(IDS), first)
+    model.set_adapter("other")
+    train(model)
+    assert untrained(wrapper_at(model, "attention"), "other") == [], "not trained"
+    model.set_adapter("default")
+    assert torch.equal(model(IDS), first)
+    assert untrained(wrapper_at(model, "embeddings")) == [], "not trained"
+
+
+@NAMES
+@NOT_LOADED
+@pytest.mark.row("nested names: several adapters")
+def test_second_adapter_is_loaded(name: str, tmp_path: Path) -> None:
+    plain = Bert()
+    weights = {key: value.clone() for key, value in plain.state_dict().items()}
+    model = get_peft_model(plain, config(name))
+    train(model)
+    expected = model(IDS)
+    model.save_pretrained(tmp_path)
+    fresh = Bert()
+    fresh.load_state_dict(weights)
+    other = get_peft_model(fresh, config(name))
+    base = other(IDS)
+    other.load_adapter(tmp_path, "other")
+    assert torch.equal(other(IDS), base)
+    other.set_adapter("other")
+    assert torch.equal(other(IDS), expected)
+
+
+@NAMES
+@pytest.mark.row("nested names: merge_and_unload, unload")
+@pytest.mark.stock_fails(">=0.15", raises=AssertionError, match="wrapped inside")
+def test_merge_and_unload(name: str) -> None:
+    plain = Bert()
+    types = [type(m) for m in plain.modules()]
+    base = plain(IDS)
+    for merge in (True, False):
+        model = get_peft_model(plain, config(name))
+        train(model)
+        expected = model(IDS)
+        unloaded: Any = model.merge_and_unload() if merge else model.unload()
+        assert [type(m) for m in unloaded.modules()] == types, "a wrapper is left: wrapped inside"
+        if merge:
+            torch.testing.assert_close(unloaded(IDS), expected)
+    assert not torch.equal(base, expected)
+
+
+@NAMES
+@UNTRAINED
+@pytest.mark.row("nested names: gradient flags on and off")
+def test_disable_adapter(name: str) -> None:
+    plain = Bert()
+    expected = plain(IDS)
+    model = get_peft_model(plain, config(name))
+    train(model)
+    trained = model(IDS)
+    with model.disable_adapter():
+        assert torch.equal(model(IDS), expected)
+    assert torch.equal(model(IDS), trained)
+    frozen = [n for n, p in wrapper_at(model, name).modules_to_save["default"].named_parameters() if not p.requires_grad]
+    assert frozen == [], "not trained after disable_adapter()"
