@@ -32,14 +32,11 @@ def main() -> None:
         sdist = Path(scratch, release.sdist)
         sdist.write_bytes(obtain(release))
         out = Path(scratch, "out")
-        pip = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", out)
-        pairs = {
-            "uv build --wheel": [("uv", "build", "--wheel", "-o", out, source) for source in (sdist, ROOT)],
-            "pip wheel": [(*pip, source) for source in (sdist, ROOT)],
-        }
+        pip: tuple[str | Path, ...] = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", out)
+        commands = {"uv build --wheel": ("uv", "build", "--wheel", "-o", out), "pip wheel": pip}
         print(f"{release.version}: median of {ROUNDS} rounds, stock and patched in turn")
-        for name, (stock, patched) in pairs.items():
-            times = [(seconds(stock), seconds(patched)) for _ in range(ROUNDS + 1)][1:]
+        for name, command in commands.items():
+            times = [(seconds((*command, sdist)), seconds((*command, ROOT))) for _ in range(ROUNDS + 1)][1:]
             ratio = statistics.median(ours / theirs for theirs, ours in times)
             print(f"  {name}: stock {statistics.median(t for t, _ in times):.2f} s, patched/stock {ratio:.2f}")
     help_times = [seconds((sys.executable, "-m", "patchset", "--help")) for _ in range(ROUNDS + 1)][1:]

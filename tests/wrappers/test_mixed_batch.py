@@ -12,7 +12,7 @@ from peft import LoraConfig, get_peft_model
 from peft.utils.other import ModulesToSaveWrapper
 from torch import Tensor, nn
 
-from .modules import Recorder, ScaledEmbedding, Tower, aux_wrappers, shift, wrap, wrap_tokens
+from .modules import NEEDS_X, Recorder, ScaledEmbedding, Tower, aux_wrappers, shift, wrap, wrap_tokens
 
 NAMES = ["default", "__base__", "other"]
 IDS = torch.tensor([[0, 1, 2], [3, 4, 1], [3, 3, 0]])
@@ -28,21 +28,21 @@ class Projector(nn.Linear):
 
 
 # `input=` happens to be the name of PEFT's own parameter, so stock takes it from 0.20.0 on; other names never.
-BROKEN_TO_0_19 = pytest.mark.stock_fails(
+NEEDS_X = pytest.mark.stock_fails(
     "<0.20", raises=TypeError, match="missing 1 required positional argument: 'x'"
 )
 BROKEN_SINCE = pytest.mark.stock_fails(">=0.20", raises=TypeError, match="missing 1 required positional .* 'input'")
 LAYERS = [
-    pytest.param(lambda: nn.Linear(4, 2), "input", (3, 4), marks=[BROKEN_TO_0_19], id="Linear"),
-    pytest.param(lambda: nn.Embedding(6, 4), "input", IDS, marks=[BROKEN_TO_0_19], id="Embedding"),
-    pytest.param(lambda: nn.Conv1d(2, 3, 2), "input", (3, 2, 5), marks=[BROKEN_TO_0_19], id="Conv1d"),
-    pytest.param(lambda: nn.Conv2d(2, 3, 2), "input", (3, 2, 5, 5), marks=[BROKEN_TO_0_19], id="Conv2d"),
-    pytest.param(lambda: nn.Conv3d(2, 3, 2), "input", (3, 2, 5, 5, 5), marks=[BROKEN_TO_0_19], id="Conv3d"),
+    pytest.param(lambda: nn.Linear(4, 2), "input", (3, 4), marks=[NEEDS_X], id="Linear"),
+    pytest.param(lambda: nn.Embedding(6, 4), "input", IDS, marks=[NEEDS_X], id="Embedding"),
+    pytest.param(lambda: nn.Conv1d(2, 3, 2), "input", (3, 2, 5), marks=[NEEDS_X], id="Conv1d"),
+    pytest.param(lambda: nn.Conv2d(2, 3, 2), "input", (3, 2, 5, 5), marks=[NEEDS_X], id="Conv2d"),
+    pytest.param(lambda: nn.Conv3d(2, 3, 2), "input", (3, 2, 5, 5, 5), marks=[NEEDS_X], id="Conv3d"),
     pytest.param(
-        lambda: ScaledEmbedding(6, 4), "input_ids", IDS, marks=[BROKEN_TO_0_19, BROKEN_SINCE], id="scaled embedding"
+        lambda: ScaledEmbedding(6, 4), "input_ids", IDS, marks=[NEEDS_X, BROKEN_SINCE], id="scaled embedding"
     ),
     pytest.param(
-        lambda: Projector(4, 2), "hidden_states", (3, 4), marks=[BROKEN_TO_0_19, BROKEN_SINCE], id="Linear's subclass"
+        lambda: Projector(4, 2), "hidden_states", (3, 4), marks=[NEEDS_X, BROKEN_SINCE], id="Linear's subclass"
     ),
 ]
 layers = pytest.mark.parametrize(("make", "keyword", "value"), LAYERS)
@@ -103,7 +103,7 @@ NO_LENGTH_CHECK = pytest.mark.stock_fails(
             True,
             id="keyword",
             marks=[
-                BROKEN_TO_0_19,
+                NEEDS_X,
                 NO_LENGTH_CHECK,
             ],
         ),
@@ -170,7 +170,7 @@ def test_no_batch_input(kwargs: dict[str, Tensor], words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "by_keyword", [pytest.param(True, marks=[BROKEN_TO_0_19]), False], ids=["keyword", "position"]
+    "by_keyword", [pytest.param(True, marks=[NEEDS_X]), False], ids=["keyword", "position"]
 )
 @pytest.mark.row("adapter_names: ignored when disabled")
 def test_disabled_wrapper_ignores_adapter_names(by_keyword: bool) -> None:
@@ -182,7 +182,7 @@ def test_disabled_wrapper_ignores_adapter_names(by_keyword: bool) -> None:
 
 @pytest.mark.row("forward: adapter_names=None is no mixed batch")
 @pytest.mark.parametrize(
-    "by_keyword", [pytest.param(True, marks=[BROKEN_TO_0_19]), False], ids=["keyword", "position"]
+    "by_keyword", [pytest.param(True, marks=[NEEDS_X]), False], ids=["keyword", "position"]
 )
 def test_adapter_names_none(by_keyword: bool) -> None:
     wrapper = two_adapters(nn.LayerNorm(4))
@@ -195,10 +195,9 @@ def test_adapter_names_none(by_keyword: bool) -> None:
     [
         pytest.param(lambda: nn.Embedding(6, 4), "input", IDS, id="Embedding"),
         pytest.param(lambda: ScaledEmbedding(6, 4), "input_ids", IDS, id="scaled embedding"),
-        pytest.param(lambda: nn.Linear(4, 6, bias=False), "input", torch.randn(3, 4), id="Linear"),
     ],
 )
-@BROKEN_TO_0_19
+@NEEDS_X
 @pytest.mark.stock_fails(">=0.20", raises=TypeError, match="argument: 'input'|expected Tensor as element 2")
 @pytest.mark.row("trainable tokens: mixed batch")
 def test_trainable_tokens(make: Any, keyword: str, value: Tensor) -> None:
@@ -227,7 +226,7 @@ class Lookup(nn.Module):
         return self.head(input=self.proj(self.embed_tokens(input_ids=ids)))
 
 
-@BROKEN_TO_0_19
+@NEEDS_X
 @BROKEN_SINCE
 @pytest.mark.row("adapter_names: end to end")
 def test_end_to_end() -> None:

@@ -10,17 +10,17 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils.other import TrainableTokensWrapper
 from torch import Tensor, nn
 
-from .modules import TOKENS_NEED_X, ScaledEmbedding, own_error, wrap_tokens
+from .modules import NEEDS_X, TOKENS_NEED_X, ScaledEmbedding, own_error, wrap_tokens
 
 IDS = torch.tensor([[0, 1, 2], [3, 4, 1], [3, 3, 0]])
 HIDDEN = torch.arange(24.0).reshape(2, 3, 4)
+NAMES = ["default", "__base__"]
 
 # A module, the keyword that its own forward uses for the input, and an input.
 WRAPPED = [
     pytest.param(lambda: nn.Embedding(6, 4), "input", IDS, id="Embedding"),
     pytest.param(lambda: nn.Embedding(6, 4, padding_idx=1), "input", IDS, id="Embedding with padding_idx"),
     pytest.param(lambda: ScaledEmbedding(6, 4), "input_ids", IDS, id="scaled embedding, input_ids"),
-    pytest.param(lambda: nn.Linear(4, 6, bias=False), "input", HIDDEN, id="Linear"),
 ]
 wrapped = pytest.mark.parametrize(("make", "keyword", "value"), WRAPPED)
 
@@ -84,20 +84,36 @@ def test_second_adapter(make: Any, keyword: str, value: Tensor) -> None:
     assert torch.equal(wrapper(**{keyword: value}), first)
 
 
+def tied_pair() -> tuple[TrainableTokensWrapper, TrainableTokensWrapper]:
+    """A wrapped embedding and an LM head with the same weights that follows it."""
+    embedding, head = nn.Embedding(6, 4), nn.Linear(4, 6, bias=False)
+    head.weight = embedding.weight
+    embed = wrap_tokens(embedding)
+    return embed, TrainableTokensWrapper(head, "default", token_indices=[1, 3], tied_adapter=embed.token_adapter)
+
+
 @TOKENS_NEED_X
 @pytest.mark.row("trainable tokens: tied to an LM head")
 @pytest.mark.parametrize("enabled", [True, False])
 def test_tied_head(enabled: bool) -> None:
-    embedding, head = nn.Embedding(6, 4), nn.Linear(4, 6, bias=False)
-    head.weight = embedding.weight
-    embed = wrap_tokens(embedding)
-    tied = TrainableTokensWrapper(head, "default", token_indices=[1, 3], tied_adapter=embed.token_adapter)
+    embed, tied = tied_pair()
     embed.enable_adapters(enabled)
     tied.enable_adapters(enabled)
     expected = tied(HIDDEN)
     assert torch.equal(tied(input=HIDDEN), expected)
     assert torch.equal(embed(input=IDS), embed(IDS))
-    assert torch.equal(expected, head(HIDDEN)) is not enabled
+    assert torch.equal(expected, tied.original_module(HIDDEN)) is not enabled
+
+
+@NEEDS_X
+@pytest.mark.row("trainable tokens: tied to an LM head, mixed batch")
+def test_tied_head_in_a_mixed_batch() -> None:
+    embed, tied = tied_pair()
+    expected = tied(HIDDEN, adapter_names=NAMES)
+    assert torch.equal(expected[0], tied(HIDDEN)[0])
+    assert torch.equal(expected[1], tied.original_module(HIDDEN)[1])
+    assert torch.equal(tied(input=HIDDEN, adapter_names=NAMES), expected)
+    assert torch.equal(embed(input=IDS[:2], adapter_names=NAMES), embed(IDS[:2], adapter_names=NAMES))
 
 
 @TOKENS_NEED_X
