@@ -64,11 +64,13 @@ def run(options: argparse.Namespace) -> int:
             report = verify(release, options.sdist, reproducible=options.reproducible)
         reports.append(report)
         mark = "[red]failed[/]" if report.failed else "[green]ok[/]"
-        console.print(f"{release.patched_version}: {mark}  {', '.join(report.passed)}", highlight=False)
+        console.print(
+            f"{release.patched_version}: {mark}  {', '.join(report.passed)}", highlight=False, soft_wrap=True
+        )
         for message in report.failed:
-            console.print(f"  failed  {message}", style="red", highlight=False, markup=False)
+            console.print(f"  failed  {message}", style="red", highlight=False, markup=False, soft_wrap=True)
         for message in report.skipped:
-            console.print(f"  skipped {message}", style="yellow", highlight=False, markup=False)
+            console.print(f"  skipped {message}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     if options.json:
         json.dump([vars(report) for report in reports], sys.stdout, indent=2)
         print()
