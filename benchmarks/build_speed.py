@@ -1,6 +1,6 @@
 """How long a patched wheel takes, as ratios to building stock's, side by side in one run.
 
-Run with ``python benchmarks/build_speed.py`` in an environment that has the `tool` group. Everything is fetched and
+Run with ``python -m benchmarks.build_speed`` in an environment that has the `tool` group. Everything is fetched and
 cached by a first round that does not count.
 """
 

@@ -1,16 +1,15 @@
 """The engine: apply a series to a tree with zero fuzz, all of it or nothing.
 
-dulwich parses the diffs and applies the hunks. It applies a hunk only where its header says; finding the place at an
-offset, which older releases of a line need, is done here first.
+unidiff parses the diffs and checks the hunks' lengths; finding a hunk's place and putting it in is done here, since no
+kept library for Python does it as strictly: at its line, or at an offset where that is allowed, with its whole context.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from dulwich.patch import FilePatch, PatchHunk, apply_patch_hunks, parse_unified_diff
+from unidiff import Hunk, PatchedFile, PatchSet, UnidiffParseError
 
 from patchset._errors import PatchsetError
 from patchset._series import Patch
@@ -47,69 +46,86 @@ def apply_series(tree: Path, patches: Sequence[Patch], *, allow_offsets: bool) -
 
 def touched(patch: Patch) -> list[str]:
     """The files that a patch changes, adds or deletes, sorted."""
-    return sorted(
-        {_name(patch, path) for change in _parse(patch) for path in (change.old_path, change.new_path) if path}
-    )
+    return sorted({_name(patch, change) for change in _parse(patch)})
 
 
-def _parse(patch: Patch) -> list[FilePatch]:
-    changes = parse_unified_diff(patch.diff)
-    for change in changes:
-        if change.binary or change.rename_from or change.copy_from or not change.hunks:
-            raise PatchsetError(f"{patch.path.name} renames, copies or holds binary data; write it as a plain diff")
+def _parse(patch: Patch) -> PatchSet:
+    try:
+        changes = PatchSet.from_string(patch.diff.decode())
+    except (UnidiffParseError, UnicodeDecodeError) as error:
+        raise PatchsetError(f"{patch.path.name} is not a well-formed diff: {str(error).strip()}") from error
+    if any(change.is_binary_file or change.is_rename or not change for change in changes):
+        raise PatchsetError(f"{patch.path.name} renames, copies or holds binary data; write it as a plain diff")
     return changes
 
 
-def _name(patch: Patch, path: bytes) -> str:
+def _name(patch: Patch, change: PatchedFile) -> str:
     """The path below the tree, as -p1 strips it."""
-    name = PurePosixPath(path.decode()).relative_to(PurePosixPath(path.decode()).parts[0])
-    if ".." in name.parts or name.is_absolute() or not name.parts:
-        raise PatchsetError(f"{patch.path.name} changes {path.decode()}, which lies outside the tree")
+    path = PurePosixPath(change.target_file if change.is_added_file else change.source_file)
+    name = PurePosixPath(*path.parts[1:])
+    if path.is_absolute() or ".." in name.parts or not name.parts:
+        raise PatchsetError(f"{patch.path.name} changes {path}, which lies outside the tree")
     return str(name)
 
 
 def _apply_file(
-    tree: Path, files: dict[str, bytes | None], patch: Patch, change: FilePatch, allow_offsets: bool
+    tree: Path,
+    files: dict[str, bytes | None],
+    patch: Patch,
+    change: PatchedFile,
+    allow_offsets: bool,
 ) -> None:
-    old = _name(patch, change.old_path) if change.old_path else None
-    new = _name(patch, change.new_path) if change.new_path else None
-    name = old or new
-    assert name is not None  # git's diffs name at least one side
+    name = _name(patch, change)
     if name not in files:
         files[name] = (tree / name).read_bytes() if (tree / name).is_file() else None
     content = files[name]
-    if old and content is None:
+    if content is None and not change.is_added_file:
         raise PatchsetError(f"{patch.path.name} changes {name}, which is not in {tree.name}")
-    if not old and content is not None:
+    if content is not None and change.is_added_file:
         raise PatchsetError(f"{patch.path.name} adds {name}, which {tree.name} has already")
-    lines = io.BytesIO(content or b"").readlines()
     complaint = f"{patch.path.name} does not apply to {tree.name}: {name}"
-    _place(lines, change.hunks, complaint, allow_offsets)
-    result = apply_patch_hunks(change, lines)
-    if result is None:
-        raise PatchsetError(f"{complaint}: the end of the file differs")
-    files[name] = b"".join(result) if new else None
+    lines = (content or b"").decode().split("\n")
+    result = _apply_hunks(lines, change, complaint, allow_offsets)
+    files[name] = None if change.is_removed_file else "\n".join(result).encode()
 
 
-def _place(lines: list[bytes], hunks: list[PatchHunk], complaint: str, allow_offsets: bool) -> None:
-    """Set each hunk's first old line to where its old text stands, at or after the last hunk's end."""
+def _apply_hunks(lines: list[str], hunks: Sequence[Hunk], complaint: str, allow_offsets: bool) -> list[str]:
+    """Return the changed lines. The last line is what follows the last newline: empty in a file that ends with one."""
+    result: list[str] = []
     end = shift = 0
     for number, hunk in enumerate(hunks, 1):
         where = f"{complaint}, hunk {number} of {len(hunks)}"
-        old = [line[1:] + b"\n" for line in hunk.lines if line[:1] in b" -"]
-        added = sum(line[:1] == b"+" for line in hunk.lines)
-        context = sum(line[:1] == b" " for line in hunk.lines)
-        if len(old) != hunk.old_count or added + context != hunk.new_count:
-            raise PatchsetError(f"{where}: its length is not what its header says")
-        if any(line[:1] == b"\\" for line in hunk.lines) or hunk.old_count == 0:
-            # A new file, or the end of one without a newline: dulwich checks these exactly.
-            continue
-        expected = hunk.old_start - 1
-        places = [at for at in range(end, len(lines) - len(old) + 1) if lines[at : at + len(old)] == old]
+        old, new = _side(hunk, "-"), _side(hunk, "+")
+        # A hunk without old lines stands after the line that its header names.
+        expected = hunk.source_start - bool(hunk.source_length)
+        # Only a hunk that says so holds the file's end.
+        last = len(lines) - len(old)
+        tries = [last] if _holds_end(hunk) else range(end, last)
+        places = [at for at in tries if at >= end and lines[at : at + len(old)] == old]
         if not places:
-            raise PatchsetError(f"{where} (at line {hunk.old_start}): its context is not there")
+            raise PatchsetError(f"{where} (at line {hunk.source_start}): its context is not there")
+        # like GNU patch, the place nearest to where the last hunk's offset leads
         at = min(places, key=lambda place: abs(place - expected - shift))
         if at != expected and not allow_offsets:
-            raise PatchsetError(f"{where}: stands at line {at + 1}, not {hunk.old_start}; refresh the patch")
+            raise PatchsetError(f"{where}: stands at line {at + 1}, not {hunk.source_start}; refresh the patch")
+        result += lines[end:at] + new
         shift, end = at - expected, at + len(old)
-        hunk.old_start = at + 1
+    return result + lines[end:]
+
+
+def _side(hunk: Hunk, sign: str) -> list[str]:
+    """The hunk's lines before (``-``) or after (``+``), and an empty one where it holds the end of the file."""
+    side: list[str] = []
+    previous = ""
+    for line in hunk:
+        if line.line_type == "\\" and previous in (" ", sign):
+            return side  # the file ends here without a newline, so that nothing follows
+        if line.line_type in (" ", sign):
+            side.append(line.value.removesuffix("\n"))
+        previous = line.line_type
+    return [*side, ""] if _holds_end(hunk) else side
+
+
+def _holds_end(hunk: Hunk) -> bool:
+    """Whether a side of the hunk is marked to end without a newline."""
+    return any(line.line_type == "\\" for line in hunk)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
-import sys
 import tempfile
 from pathlib import Path
 
 import platformdirs
 
 from patchset._errors import PatchsetError
-from patchset._index import DEFAULT, IndexSettings, redacted, settings
 from patchset._pins import VENDOR, Release
+
+OFFLINE = (
+    "To build without a network, put that file into vendor/ or name it, or a folder that holds it, with "
+    "`-C sdist=PATH` or PEFT_SDIST=PATH"
+)
 
 
 def cache_dir() -> Path:
@@ -73,7 +75,14 @@ def obtain(release: Release, given: str | None = None) -> bytes:
             return check(data, release, str(path))
         # A damaged cache entry is ours to throw away.
         path.unlink(missing_ok=True)
-    data = check(*_download(release))
+    try:
+        from patchset import (
+            _download,
+        )  # late: a build that downloads nothing needs no client
+    except ModuleNotFoundError as error:
+        raise PatchsetError(f"{release.sdist} is neither in {VENDOR} nor in {cache_dir()}. {OFFLINE}") from error
+    data, source = _download.download(release)
+    check(data, release, f"{release.sdist} from {source}")
     _store(release, data)
     return data
 
@@ -96,84 +105,3 @@ def _store(release: Release, data: bytes) -> None:
         Path(name).replace(target)
     except OSError:
         Path(name).unlink(missing_ok=True)
-
-
-def _download(release: Release) -> tuple[bytes, Release, str]:
-    """Ask each configured source in turn; return the bytes, the release and the source's name for messages."""
-    try:
-        import unearth  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise PatchsetError(f"{release.sdist} is neither in {VENDOR} nor in {cache_dir()}. {_OFFLINE}") from error
-
-    config = settings()
-    sources = [("find_links", url) for url in config.find_links]
-    if not config.no_index:
-        sources += [("index_urls", url) for url in config.indexes or [DEFAULT]]
-    tried = []
-    log = logging.getLogger("unearth")
-    for kind, url in sources:
-        name = redacted(url) if url else "the default index"
-        complaints = _Complaints()
-        log.addHandler(complaints)
-        try:
-            data = _read(kind, [url] if url else [], config, release)
-        except Exception as error:  # noqa: BLE001 - whatever the client library raises, this source gives nothing
-            tried.append(f"{name} ({redacted(str(error)) or type(error).__name__})")
-            continue
-        finally:
-            log.removeHandler(complaints)
-        if data is not None:
-            return data, release, f"{release.sdist} from {name}"
-        tried.append(f"{name} ({'; '.join(complaints.messages) or f'has no {release.sdist}'})")
-    asked = "; ".join(tried) or "nothing, as no-index is set"
-    raise PatchsetError(f"cannot get {release.sdist}; tried {asked}. {_OFFLINE}")
-
-
-class _Complaints(logging.Handler):
-    """Keeps what the client library only logs: that it could not read an index page, and why."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(redacted(record.getMessage()))
-
-
-def _read(kind: str, urls: list[str], config: IndexSettings, release: Release) -> bytes | None:
-    """The file's bytes, at most one chunk more than pinned; None where this source does not list it."""
-    from unearth.auth import MultiDomainBasicAuth
-    from unearth.fetchers.sync import PyPIClient
-    from unearth.finder import PackageFinder
-
-    with PyPIClient(
-        trusted_hosts=config.trusted_hosts, verify=config.verify, proxy=config.proxy, follow_redirects=True
-    ) as client:
-        indexes, find_links = (urls, []) if kind == "index_urls" else ([], urls)
-        client.auth = MultiDomainBasicAuth(prompting=False, index_urls=indexes)
-        finder = PackageFinder(
-            client,  # type: ignore[arg-type]  # unearth's own client, typed more narrowly than its protocol
-            index_urls=indexes,
-            find_links=find_links,
-            ignore_compatibility=True,
-            no_binary=["peft"],
-        )
-        packages = finder.find_all_packages("peft", allow_yanked=True)
-        link = next((package.link for package in packages if package.link.filename == release.sdist), None)
-        if link is None:
-            return None
-        print(f"fetching {link.redacted}", file=sys.stderr)
-        data = bytearray()
-        with client.get_stream(link.normalized) as response:
-            response.raise_for_status()
-            for chunk in response.iter_bytes():
-                data += chunk
-                if len(data) > release.size:
-                    break
-    return bytes(data)
-
-
-_OFFLINE = (
-    "To build without a network, put that file into vendor/ or name it, or a folder that holds it, with "
-    "`-C sdist=PATH` or PEFT_SDIST=PATH"
-)

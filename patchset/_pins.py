@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import tomlkit
 from packaging.version import InvalidVersion, Version
-from tomlkit.exceptions import ParseError
 
 from patchset._errors import PatchsetError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
 PATCHES = ROOT / "patches"
@@ -63,17 +67,40 @@ class Release:
         return PATCHES / self.series
 
 
+@dataclass(frozen=True)
+class Request:
+    """What a build is asked for.
+
+    Attributes:
+        release: the release to build.
+        sdist: upstream's sdist, or a folder that holds it; None searches vendor/, the cache and the index.
+        settings: what is meant for setuptools.
+    """
+
+    release: Release
+    sdist: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        PatchsetError: it cannot be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise PatchsetError(f"cannot read {path}: {error}") from error
+
+
 def load(path: Path = RELEASES) -> list[Release]:
     """Read the pins, oldest release first.
 
     Raises:
         PatchsetError: the file is missing, is not TOML, or a pin lacks a field or has one of the wrong type.
     """
-    try:
-        document = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
-    except (OSError, ParseError) as error:
-        raise PatchsetError(f"cannot read the pins in {path}: {error}") from error
-    releases = [_release(entry, path) for entry in document.get("release", [])]
+    releases = [_release(entry, path) for entry in read_toml(path).get("release", [])]
     if not releases:
         raise PatchsetError(f"{path} pins no release")
     return sorted(releases, key=lambda release: Version(release.version))
@@ -103,7 +130,9 @@ def find(version: str, releases: Iterable[Release]) -> Release:
     wanted = version.strip().removeprefix("v").partition("+kwargs.")[0]
     if wanted in known:
         return known[wanted]
-    near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.5)
+    # a release of the same line, the newest where several are as close
+    line = [name for name in known if name.rpartition(".")[0] == ".".join(wanted.split(".")[:2])]
+    near = difflib.get_close_matches(wanted, line[::-1] or known, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]}?" if near else ""
     raise PatchsetError(f"release {version!r} is not pinned.{hint} Pinned are {', '.join(known)}")
 
@@ -116,13 +145,18 @@ def select(versions: Iterable[str], everything: bool = False) -> list[Release]:
     return [find(version, releases) for version in versions] or releases[-1:]
 
 
-def chosen(config_settings: dict[str, Any] | None) -> Release:
-    """The release that a build asks for: ``-C upstream=``, else ``PEFT_UPSTREAM``, else the newest pinned.
+def chosen(upstream: object = None) -> Release:
+    """The release that a build asks for: the given one, else ``PEFT_UPSTREAM``, else the newest pinned.
+
+    Args:
+        upstream: the setting as the front end hands it on, a string if it was given once.
 
     Raises:
-        PatchsetError: the release is not pinned, or ``upstream`` was given more than once.
+        PatchsetError: the release is not pinned, or the setting was given more than once.
     """
-    wanted = (config_settings or {}).get("upstream") or os.environ.get("PEFT_UPSTREAM")
-    if isinstance(wanted, list):
-        raise PatchsetError(f"give one `upstream`, not {len(wanted)}: {', '.join(wanted)}")
-    return select([wanted] if wanted else [])[0]
+    wanted = upstream or os.environ.get("PEFT_UPSTREAM")
+    if not wanted:
+        return select([])[0]
+    if not isinstance(wanted, str):
+        raise PatchsetError(f"give `upstream` once; it is {wanted}")
+    return select([wanted])[0]

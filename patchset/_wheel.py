@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from unittest import mock
 from zipfile import ZIP_STORED, ZipInfo
 
 from wheel.wheelfile import WheelFile
@@ -71,7 +70,8 @@ def rewrite(source: Path, target: Path, files: dict[str, bytes]) -> None:
         content.update({f"{old.dist_info_path}/{name}": data for name, data in files.items()})
         content[f"{old.dist_info_path}/METADATA"] = extend_metadata(content[f"{old.dist_info_path}/METADATA"])
         last = f"{old.dist_info_path}/"
-    with mock.patch.dict(os.environ, SOURCE_DATE_EPOCH=_EPOCH), WheelFile(target, "w", ZIP_STORED) as new:
+    os.environ["SOURCE_DATE_EPOCH"] = _EPOCH  # for the date of RECORD, which WheelFile writes itself
+    with WheelFile(target, "w", ZIP_STORED) as new:
         # PEP 427 recommends that .dist-info comes last.
         for name in sorted(content, key=lambda name: (name.startswith(last), name)):
             entry = ZipInfo(name, _DATE)

@@ -4,10 +4,10 @@ The behaviour tests (`tests/wrappers`, `tests/models`) run against whatever `pef
 Two markers tell the story:
 
 - `@pytest.mark.row("keywords only")` names the row of the forward contract (DESIGN section 5) that a test belongs to.
-- `@pytest.mark.stock_fails("<0.20", raises=TypeError, match="missing 1 required")` says that stock PEFT gets this wrong
-  in the releases of the specifier. There the test must fail, in its body, with that exception and a message that the
-  pattern finds; anything else, passing included, is a failure. On patched PEFT and on stock out of range the marker
-  does nothing: the test has to pass. With several markers, the first whose specifier matches counts.
+- `@pytest.mark.stock_fails("<0.20", raises=TypeError, match="missing 1 required")` says that stock PEFT gets this
+  wrong in the releases of the specifier. There the test must fail, in its body, with that exception and a message that
+  the pattern finds; anything else, passing included, is a failure. On patched PEFT and on stock out of range the
+  marker does nothing: the test has to pass. With several markers, the first whose specifier matches counts.
 
 The run ends with one line for each row: its side and its result. One run on stock and one on patched can be compared
 line by line.

@@ -46,7 +46,7 @@ def test_arguments_reach_the_active_copy(args: tuple[Any, ...], kwargs: dict[str
     [(seen_args, seen_kwargs)] = wrapper.modules_to_save["default"].calls
     assert wrapper.original_module.calls == []
     assert len(seen_args) == len(args)
-    assert all(seen is given for seen, given in zip(seen_args, args))
+    assert all(seen is given for seen, given in zip(seen_args, args, strict=True))
     assert list(seen_kwargs) == list(kwargs), "order and names"
     assert all(seen_kwargs[name] is kwargs[name] for name in kwargs)
 

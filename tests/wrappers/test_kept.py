@@ -1,4 +1,4 @@
-"""What a patch of `forward` must not disturb: copies, pickles, names, gradients' flags, hooks, and the class itself."""
+"""What a patch of `forward` must not disturb: copies, pickles, names, `requires_grad`, hooks, and the class itself."""
 
 from __future__ import annotations
 
@@ -99,7 +99,9 @@ def test_hooks_see_the_call_once() -> None:
     wrapper = wrap(tower)
     for name, module in (("wrapper", wrapper), ("copy", wrapper.modules_to_save["default"]), ("original", tower)):
         module.register_forward_pre_hook(lambda m, a, k, n=name: seen.append((n, "pre", a, list(k))), with_kwargs=True)
-        module.register_forward_hook(lambda m, a, k, out, n=name: seen.append((n, "post", a, list(k))), with_kwargs=True)
+        module.register_forward_hook(
+            lambda m, a, k, out, n=name: seen.append((n, "post", a, list(k))), with_kwargs=True
+        )
     wrapper(**BY_KEYWORD)
     names = list(BY_KEYWORD)
     assert seen == [

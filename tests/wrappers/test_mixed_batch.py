@@ -28,9 +28,6 @@ class Projector(nn.Linear):
 
 
 # `input=` happens to be the name of PEFT's own parameter, so stock takes it from 0.20.0 on; other names never.
-NEEDS_X = pytest.mark.stock_fails(
-    "<0.20", raises=TypeError, match="missing 1 required positional argument: 'x'"
-)
 BROKEN_SINCE = pytest.mark.stock_fails(">=0.20", raises=TypeError, match="missing 1 required positional .* 'input'")
 LAYERS = [
     pytest.param(lambda: nn.Linear(4, 2), "input", (3, 4), marks=[NEEDS_X], id="Linear"),
@@ -90,7 +87,9 @@ def test_positional(kind: str) -> None:
 
 # What comes of it instead, deep inside the mixed batch.
 NO_LENGTH_CHECK = pytest.mark.stock_fails(
-    ">=0.20", raises=(TypeError, IndexError), match="expected Tensor as element . in argument 0|index 3 is out of bounds"
+    ">=0.20",
+    raises=(TypeError, IndexError),
+    match="expected Tensor as element . in argument 0|index 3 is out of bounds",
 )
 
 
@@ -113,7 +112,7 @@ NO_LENGTH_CHECK = pytest.mark.stock_fails(
 def test_length_check(names: list[str], by_keyword: bool) -> None:
     wrapper, value = two_adapters(nn.Linear(4, 2)), torch.randn(3, 4)
     with pytest.raises(ValueError, match=LENGTH.format(len(names))):
-        wrapper(adapter_names=names, **{"input": value}) if by_keyword else wrapper(value, adapter_names=names)
+        wrapper(adapter_names=names, input=value) if by_keyword else wrapper(value, adapter_names=names)
 
 
 # Stock looks at the length, or for a positional argument, before it looks at the type.
@@ -129,7 +128,9 @@ X = torch.ones(3, 4)
     [
         pytest.param(nn.LayerNorm(4), lambda w: w(X, adapter_names=NAMES), id="positional"),
         pytest.param(Tower(), lambda w: w(X, X, adapter_names=NAMES), id="two positional"),
-        pytest.param(nn.LayerNorm(4), lambda w: w(input=X, adapter_names=NAMES), marks=[NOT_THE_TYPE_0_19], id="input="),
+        pytest.param(
+            nn.LayerNorm(4), lambda w: w(input=X, adapter_names=NAMES), marks=[NOT_THE_TYPE_0_19], id="input="
+        ),
         pytest.param(
             Tower(),
             lambda w: w(pixel_values=X, pixel_position_ids=X, adapter_names=NAMES),
@@ -169,9 +170,7 @@ def test_no_batch_input(kwargs: dict[str, Tensor], words: list[str]) -> None:
         assert re.search(rf"\b{word}\b", str(caught.value)), f"{caught.value} says nothing of {word}"
 
 
-@pytest.mark.parametrize(
-    "by_keyword", [pytest.param(True, marks=[NEEDS_X]), False], ids=["keyword", "position"]
-)
+@pytest.mark.parametrize("by_keyword", [pytest.param(True, marks=[NEEDS_X]), False], ids=["keyword", "position"])
 @pytest.mark.row("adapter_names: ignored when disabled")
 def test_disabled_wrapper_ignores_adapter_names(by_keyword: bool) -> None:
     wrapper = two_adapters(nn.Linear(4, 2))
@@ -181,9 +180,7 @@ def test_disabled_wrapper_ignores_adapter_names(by_keyword: bool) -> None:
 
 
 @pytest.mark.row("forward: adapter_names=None is no mixed batch")
-@pytest.mark.parametrize(
-    "by_keyword", [pytest.param(True, marks=[NEEDS_X]), False], ids=["keyword", "position"]
-)
+@pytest.mark.parametrize("by_keyword", [pytest.param(True, marks=[NEEDS_X]), False], ids=["keyword", "position"])
 def test_adapter_names_none(by_keyword: bool) -> None:
     wrapper = two_adapters(nn.LayerNorm(4))
     got = wrapper(input=X, adapter_names=None) if by_keyword else wrapper(X, adapter_names=None)

@@ -1,8 +1,7 @@
 """A name in `modules_to_save` means the whole module, however many modules inside it match the name too.
 
-Stock matches names as bare suffixes: `embeddings` wraps `embeddings` and then, inside both its copies,
-`word_embeddings` and `position_embeddings`. Nothing reaches the inner wrappers, and making them freezes what the active
-copy uses.
+Stock matches names as bare suffixes: `embeddings` wraps `embeddings` and then, inside it, `word_embeddings` and
+`position_embeddings`. No forward pass reaches the inner wrappers, and making them freezes what the active copy uses.
 """
 
 from __future__ import annotations
@@ -214,7 +213,9 @@ def test_stock_adapter_file_loads(name: str, release: str, tmp_path: Path) -> No
     model.save_pretrained(tmp_path)
     file = tmp_path / "adapter_model.safetensors"
     values = written_by_stock(name, release)
-    save_file({**{k: v for k, v in load_file(file).items() if "lora_" in k}, **values}, file, metadata={"format": "pt"})
+    save_file(
+        {**{k: v for k, v in load_file(file).items() if "lora_" in k}, **values}, file, metadata={"format": "pt"}
+    )
 
     copy = wrapper_at(PeftModel.from_pretrained(Bert(), tmp_path), name).modules_to_save["default"]
     for key, value in copy.state_dict().items():
@@ -245,7 +246,9 @@ def test_inner_name_alone() -> None:
     assert untrained(wrapper_at(model, "embeddings.word_embeddings")) == []
 
 
-@pytest.mark.stock_fails(">=0.15", raises=(AssertionError, KeyError), match="not trained|word_embeddings.original_module")
+@pytest.mark.stock_fails(
+    ">=0.15", raises=(AssertionError, KeyError), match="not trained|word_embeddings.original_module"
+)
 @pytest.mark.row("nested names: several adapters")
 def test_second_adapter_with_the_same_name() -> None:
     model = get_peft_model(Bert(), config("embeddings"))
@@ -322,5 +325,7 @@ def test_disable_adapter(name: str) -> None:
     with model.disable_adapter():
         assert torch.equal(model(IDS), expected)
     assert torch.equal(model(IDS), trained)
-    frozen = [n for n, p in wrapper_at(model, name).modules_to_save["default"].named_parameters() if not p.requires_grad]
+    frozen = [
+        n for n, p in wrapper_at(model, name).modules_to_save["default"].named_parameters() if not p.requires_grad
+    ]
     assert frozen == [], "not trained after disable_adapter()"

@@ -127,6 +127,8 @@ def test_adapter_without_a_tower_uses_the_original_one() -> None:
 @NEEDS_X
 @pytest.mark.row("second adapter")
 def test_deleting_the_active_adapter_falls_back() -> None:
+    if not hasattr(ModulesToSaveWrapper, "delete_adapter"):
+        pytest.skip("PEFT before 0.16 cannot delete an adapter that has modules_to_save")
     model, batch = model_with_two_adapters(), Model.batch()
     model.set_adapter("other")
     expected = model(**batch)

