@@ -9,15 +9,9 @@ from collections.abc import Sequence
 
 # Verb: the one-line help, and an example. The verb's module is imported only when it runs, so that --help is quick.
 _VERBS = {
-    "status": (
-        "list the pinned releases, their wheels and patches",
-        "python -m patchset status",
-    ),
+    "status": ("list the pinned releases, their wheels and patches", "python -m patchset status"),
     "build": ("build patched wheels", "python -m patchset build 0.18.1 0.19.1 -o dist"),
-    "verify": (
-        "check pins, patches and locked digests",
-        "python -m patchset verify --all",
-    ),
+    "verify": ("check pins, patches and locked digests", "python -m patchset verify --all"),
 }
 
 
@@ -39,10 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (PatchsetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
     except ModuleNotFoundError as error:
-        print(
-            f"error: {error}; install the tool's needs with `pip install --group tool`",
-            file=sys.stderr,
-        )
+        print(f"error: {error}; install the tool's needs with `pip install --group tool`", file=sys.stderr)
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
     return 1
@@ -57,20 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     added = {
         name: verbs.add_parser(
-            name,
-            help=text,
-            description=f"{text[0].upper()}{text[1:]}.",
-            epilog=f"example: {example}",
+            name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=f"example: {example}"
         )
         for name, (text, example) in _VERBS.items()
     }
     for name in ("build", "verify"):
-        added[name].add_argument(
-            "releases",
-            nargs="*",
-            metavar="RELEASE",
-            help="default: the newest pinned release",
-        )
+        added[name].add_argument("releases", nargs="*", metavar="RELEASE", help="default: the newest pinned release")
         added[name].add_argument("--all", action="store_true", help="every pinned release")
         added[name].add_argument("--sdist", metavar="PATH", help="upstream's sdist, or a folder of them")
         added[name].add_argument("--json", action="store_true", help="print the result as JSON")

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from unidiff import Hunk, PatchedFile, PatchSet, UnidiffParseError
+from unidiff.errors import UnidiffParseError
+from unidiff.patch import Hunk, PatchedFile, PatchSet
 
 from patchset._errors import PatchsetError
 from patchset._series import Patch
@@ -69,11 +70,7 @@ def _name(patch: Patch, change: PatchedFile) -> str:
 
 
 def _apply_file(
-    tree: Path,
-    files: dict[str, bytes | None],
-    patch: Patch,
-    change: PatchedFile,
-    allow_offsets: bool,
+    tree: Path, files: dict[str, bytes | None], patch: Patch, change: PatchedFile, allow_offsets: bool
 ) -> None:
     name = _name(patch, change)
     if name not in files:

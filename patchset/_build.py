@@ -18,13 +18,7 @@ import pyproject_hooks
 from build import BuildBackendException, ProjectBuilder
 from build.env import DefaultIsolatedEnv
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from patchset._errors import PatchsetError
 from patchset._pins import ROOT, Release, select
@@ -37,12 +31,7 @@ def run(options: argparse.Namespace) -> int:
     output = Path(options.output)
     releases = select(options.releases, options.all)
     console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("preparing", total=len(releases))
 
@@ -78,10 +67,7 @@ def build_wheels(
         PatchsetError: the folder cannot be written, the environment cannot be made, or a build fails.
     """
     output.mkdir(parents=True, exist_ok=True)
-    with (
-        _environment(releases, sdist) as builder,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-    ):
+    with _environment(releases, sdist) as builder, ThreadPoolExecutor(os.cpu_count()) as pool:
 
         def one(release: Release) -> Path:
             wheel = Path(_call(builder.build, "wheel", output, _settings(release, sdist)))
@@ -129,7 +115,4 @@ def _settings(release: Release, sdist: str | None) -> dict[str, str]:
 
 
 def _described(wheel: Path) -> dict[str, str]:
-    return {
-        "path": str(wheel),
-        "sha256": hashlib.sha256(wheel.read_bytes()).hexdigest(),
-    }
+    return {"path": str(wheel), "sha256": hashlib.sha256(wheel.read_bytes()).hexdigest()}

@@ -34,8 +34,7 @@ def _tree(folder: Path, ignore: Callable[[Path], bool]) -> bytes:
             entries.append((path.name, b"100644", path.name, _object(b"blob", path.read_bytes())))
     entries.sort(key=lambda entry: entry[0].encode())
     return _object(
-        b"tree",
-        b"".join(mode + b" " + name.encode() + b"\0" + digest for _, mode, name, digest in entries),
+        b"tree", b"".join(mode + b" " + name.encode() + b"\0" + digest for _, mode, name, digest in entries)
     )
 
 

@@ -62,10 +62,7 @@ class _Complaints(logging.Handler):
 def _read(kind: str, urls: list[str], config: IndexSettings, release: Release) -> bytes | None:
     """The file's bytes, at most one chunk more than pinned; None where this source does not list it."""
     with PyPIClient(
-        trusted_hosts=config.trusted_hosts,
-        verify=config.verify,
-        proxy=config.proxy,
-        follow_redirects=True,
+        trusted_hosts=config.trusted_hosts, verify=config.verify, proxy=config.proxy, follow_redirects=True
     ) as client:
         indexes, find_links = (urls, []) if kind == "index_urls" else ([], urls)
         client.auth = MultiDomainBasicAuth(prompting=False, index_urls=indexes)
@@ -77,10 +74,7 @@ def _read(kind: str, urls: list[str], config: IndexSettings, release: Release) -
             no_binary=["peft"],
         )
         packages = finder.find_all_packages("peft", allow_yanked=True)
-        link = next(
-            (package.link for package in packages if package.link.filename == release.sdist),
-            None,
-        )
+        link = next((package.link for package in packages if package.link.filename == release.sdist), None)
         if link is None:
             return None
         print(f"fetching {link.redacted}", file=sys.stderr)

@@ -32,10 +32,7 @@ def keep(tree: Path, release: Release) -> Path:
         if found == fresh:
             return target
         if not record.is_file() or found != record.read_text().strip():
-            print(
-                f"{target} was edited; it stays as it is. Remove it to start afresh",
-                file=sys.stderr,
-            )
+            print(f"{target} was edited; it stays as it is. Remove it to start afresh", file=sys.stderr)
             return target
         shutil.rmtree(target)
     with tempfile.TemporaryDirectory(dir=VENDOR, prefix=".partial-") as scratch:
@@ -52,7 +49,4 @@ def keep(tree: Path, release: Release) -> Path:
 
 
 def _digest(tree: Path) -> str:
-    return tree_digest(
-        tree,
-        ignore=lambda path: path.name in _IGNORED or path.name.endswith(".egg-info"),
-    )
+    return tree_digest(tree, ignore=lambda path: path.name in _IGNORED or path.name.endswith(".egg-info"))

@@ -76,9 +76,7 @@ def obtain(release: Release, given: str | None = None) -> bytes:
         # A damaged cache entry is ours to throw away.
         path.unlink(missing_ok=True)
     try:
-        from patchset import (
-            _download,
-        )  # late: a build that downloads nothing needs no client
+        from patchset import _download  # late: a build that downloads nothing needs no client
     except ModuleNotFoundError as error:
         raise PatchsetError(f"{release.sdist} is neither in {VENDOR} nor in {cache_dir()}. {OFFLINE}") from error
     data, source = _download.download(release)

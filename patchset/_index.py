@@ -53,23 +53,14 @@ def settings(environ: Mapping[str, str] = os.environ) -> IndexSettings:
     pip = _pip_config()
     found = IndexSettings(
         indexes=[url for url in (_uv_default(environ), pip.get("index-url")) if url],
-        find_links=[
-            *_words(environ.get("UV_FIND_LINKS"), ","),
-            *_words(pip.get("find-links")),
-        ],
+        find_links=[*_words(environ.get("UV_FIND_LINKS"), ","), *_words(pip.get("find-links"))],
         no_index=any(str(value).lower() in _TRUE for value in (pip.get("no-index"), environ.get("UV_NO_INDEX"))),
-        trusted_hosts=[
-            *_words(pip.get("trusted-host")),
-            *_words(environ.get("UV_INSECURE_HOST")),
-        ],
+        trusted_hosts=[*_words(pip.get("trusted-host")), *_words(environ.get("UV_INSECURE_HOST"))],
         proxy=pip.get("proxy"),
         cert=pip.get("cert"),
     )
     extra = [_with_credentials(entry, environ) for entry in _words(environ.get("UV_INDEX"))]
-    extra += [
-        *_words(environ.get("UV_EXTRA_INDEX_URL")),
-        *_words(pip.get("extra-index-url")),
-    ]
+    extra += [*_words(environ.get("UV_EXTRA_INDEX_URL")), *_words(pip.get("extra-index-url"))]
     if extra and not found.indexes:
         found.indexes.append(DEFAULT)
     found.indexes += extra
@@ -109,10 +100,7 @@ def _with_credentials(entry: str, environ: Mapping[str, str]) -> str:
     if not separator or "/" in name:
         return entry
     prefix = "UV_INDEX_" + "".join(c if c.isalnum() else "_" for c in name).upper()
-    user, password = (
-        environ.get(f"{prefix}_USERNAME"),
-        environ.get(f"{prefix}_PASSWORD"),
-    )
+    user, password = (environ.get(f"{prefix}_USERNAME"), environ.get(f"{prefix}_PASSWORD"))
     parts = urlsplit(url)
     if user is None and password is None or "@" in parts.netloc:
         return url

@@ -52,16 +52,7 @@ def check(tool: str, release: Release, digest: str, sdist: str | None = None) ->
 
 def _gnu_patch(tree: Path, patches: Sequence[Path], release: Release) -> None:
     for patch in patches:
-        _run(
-            tree,
-            "patch",
-            "-p1",
-            "--fuzz=0",
-            "--batch",
-            "--no-backup-if-mismatch",
-            "-i",
-            str(patch),
-        )
+        _run(tree, "patch", "-p1", "--fuzz=0", "--batch", "--no-backup-if-mismatch", "-i", str(patch))
 
 
 def _quilt(tree: Path, patches: Sequence[Path], release: Release) -> None:
@@ -76,16 +67,8 @@ def _quilt(tree: Path, patches: Sequence[Path], release: Release) -> None:
 def _git_am(tree: Path, patches: Sequence[Path], release: Release) -> None:
     identity = {f"GIT_{role}_{part}": "patchset" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
     # The user's and the system's settings (hooks, signing, line ends) must not matter.
-    quiet = {
-        **identity,
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_CONFIG_SYSTEM": os.devnull,
-    }
-    for arguments in (
-        ["init", "--quiet"],
-        ["add", "--all", "--force"],
-        ["commit", "--quiet", "--message", "stock"],
-    ):
+    quiet = {**identity, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    for arguments in (["init", "--quiet"], ["add", "--all", "--force"], ["commit", "--quiet", "--message", "stock"]):
         _run(tree, "git", *arguments, **quiet)
     if patches:
         _run(tree, "git", "am", "--quiet", *map(str, patches), **quiet)

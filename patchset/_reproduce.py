@@ -52,40 +52,16 @@ def check(release: Release, sdist: str | None = None) -> None:
 
 def _find(uv: str, version: str) -> str | None:
     """An installed interpreter of that version; uv's downloads are left out, so that it works without a network."""
-    command = [
-        uv,
-        "python",
-        "find",
-        "--no-python-downloads",
-        "--no-project",
-        "--system",
-        version,
-    ]
+    command = [uv, "python", "find", "--no-python-downloads", "--no-project", "--system", version]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     return result.stdout.strip() or None
 
 
-def _build(
-    uv: str,
-    python: str,
-    checkout: Path,
-    output: Path,
-    release: Release,
-    sdist: str | None,
-) -> Path:
+def _build(uv: str, python: str, checkout: Path, output: Path, release: Release, sdist: str | None) -> Path:
     settings = [f"--config-setting=upstream={release.version}"]
     settings += [f"--config-setting=sdist={Path(sdist).resolve()}"] if sdist else []
     result = subprocess.run(
-        [
-            uv,
-            "build",
-            "--wheel",
-            "--python",
-            python,
-            "--out-dir",
-            str(output),
-            *settings,
-        ],
+        [uv, "build", "--wheel", "--python", python, "--out-dir", str(output), *settings],
         cwd=checkout,
         # Conditions that differ from most people's; SOURCE_DATE_EPOCH must not matter either.
         env={

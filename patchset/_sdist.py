@@ -25,10 +25,7 @@ def write(folder: Path, request: Request, metadata: bytes) -> Path:
     base = f"peft-{request.release.patched_version}"
     target = folder / f"{base}.tar.gz"
     # No file name and no time in the gzip header; contents alone decide.
-    with (
-        target.open("wb") as raw,
-        gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed,
-    ):
+    with target.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed:
         with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
             for name, data in sorted(_contents(request, metadata)):
                 entry = tarfile.TarInfo(f"{base}/{name}")
@@ -43,11 +40,7 @@ def _contents(request: Request, metadata: bytes) -> Iterator[tuple[str, bytes]]:
     yield f"vendor/{release.sdist}", obtain(release, request.sdist)
     yield "vendor/releases.toml", _only_pin(release)
     files = [ROOT / name for name in _FILES]
-    for path in [
-        *files,
-        *(ROOT / "patchset").glob("*.py"),
-        *release.series_dir.iterdir(),
-    ]:
+    for path in [*files, *(ROOT / "patchset").glob("*.py"), *release.series_dir.iterdir()]:
         yield path.relative_to(ROOT).as_posix(), path.read_bytes()
 
 

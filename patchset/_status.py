@@ -25,23 +25,10 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(rows, indent=2))
         return 0
-    table = Table(
-        "release",
-        "line",
-        "affected",
-        "wheel version",
-        "patch",
-        "upstream",
-        box=box.SIMPLE_HEAD,
-    )
+    table = Table("release", "line", "affected", "wheel version", "patch", "upstream", box=box.SIMPLE_HEAD)
     for row in rows:
         for number, patch in enumerate([*row["patches"], *row["retired"]]):
-            first = (
-                row["release"],
-                row["line"],
-                "yes" if row["affected"] else "no",
-                row["wheel_version"],
-            )
+            first = (row["release"], row["line"], "yes" if row["affected"] else "no", row["wheel_version"])
             table.add_row(*(("",) * 4 if number else first), patch["name"], patch["upstream"])
         table.add_section()
     console = Console()

@@ -33,13 +33,7 @@ class Tree:
     changed: list[str]
 
 
-def patch_tree(
-    release: Release,
-    parent: Path,
-    sdist: str | None = None,
-    *,
-    allow_offsets: bool = True,
-) -> Tree:
+def patch_tree(release: Release, parent: Path, sdist: str | None = None, *, allow_offsets: bool = True) -> Tree:
     """Lay out a release's patched tree, not yet stamped nor compared with the locked digest.
 
     Args:
@@ -82,12 +76,7 @@ def stamp(tree: Tree, release: Release) -> None:
     for name, variable in _VERSION_FILES.items():
         file = tree.path / name
         pattern = rf'^({variable} = )"{re.escape(release.version)}"$'
-        text, count = re.subn(
-            pattern,
-            rf'\1"{release.patched_version}"',
-            file.read_text("utf-8"),
-            flags=re.MULTILINE,
-        )
+        text, count = re.subn(pattern, rf'\1"{release.patched_version}"', file.read_text("utf-8"), flags=re.MULTILINE)
         if count != 1:
             raise PatchsetError(
                 f'{name} of {release.version} has {count} lines `{variable} = "{release.version}"`, not 1'

@@ -65,26 +65,12 @@ def run(options: argparse.Namespace) -> int:
         reports.append(report)
         mark = "[red]failed[/]" if report.failed else "[green]ok[/]"
         console.print(
-            f"{release.patched_version}: {mark}  {', '.join(report.passed)}",
-            highlight=False,
-            soft_wrap=True,
+            f"{release.patched_version}: {mark}  {', '.join(report.passed)}", highlight=False, soft_wrap=True
         )
         for message in report.failed:
-            console.print(
-                f"  failed  {message}",
-                style="red",
-                highlight=False,
-                markup=False,
-                soft_wrap=True,
-            )
+            console.print(f"  failed  {message}", style="red", highlight=False, markup=False, soft_wrap=True)
         for message in report.skipped:
-            console.print(
-                f"  skipped {message}",
-                style="yellow",
-                highlight=False,
-                markup=False,
-                soft_wrap=True,
-            )
+            console.print(f"  skipped {message}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     if options.json:
         json.dump([vars(report) for report in reports], sys.stdout, indent=2)
         print()
@@ -107,10 +93,7 @@ def verify(release: Release, sdist: str | None = None, *, reproducible: bool = F
     with tempfile.TemporaryDirectory() as scratch:
         ours = Path(scratch)
         strict = is_newest_of_series(release)
-        report.check(
-            "zero fuzz",
-            lambda: patch_tree(release, ours, sdist, allow_offsets=not strict),
-        )
+        report.check("zero fuzz", lambda: patch_tree(release, ours, sdist, allow_offsets=not strict))
         if report.failed:
             return report
         digest = tree_digest(ours / release.folder)

@@ -37,11 +37,7 @@ get_requires_for_build_sdist = get_requires_for_build_wheel
 get_requires_for_build_editable = get_requires_for_build_wheel
 
 
-def build_wheel(
-    wheel_directory: str,
-    config_settings: Settings = None,
-    metadata_directory: str | None = None,
-) -> str:
+def build_wheel(wheel_directory: str, config_settings: Settings = None, metadata_directory: str | None = None) -> str:
     """Build the patched wheel and return its file name (PEP 517)."""
     with _request(config_settings) as request:
         from patchset import _package
@@ -66,9 +62,7 @@ def build_sdist(sdist_directory: str, config_settings: Settings = None) -> str:
 
 
 def build_editable(
-    wheel_directory: str,
-    config_settings: Settings = None,
-    metadata_directory: str | None = None,
+    wheel_directory: str, config_settings: Settings = None, metadata_directory: str | None = None
 ) -> str:
     """Lay the patched tree out below ``vendor/`` and return the wheel that points at it (PEP 660)."""
     with _request(config_settings) as request:

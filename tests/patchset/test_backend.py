@@ -22,15 +22,7 @@ from patchset._pins import Release
 from tests.patchset.conftest import environment, files
 
 WHEEL = "peft-0.18.1+kwargs.1-py3-none-any.whl"
-PIP_WHEEL = (
-    sys.executable,
-    "-m",
-    "pip",
-    "wheel",
-    "--quiet",
-    "--no-deps",
-    "--wheel-dir",
-)
+PIP_WHEEL = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir")
 
 
 def run(*command: str | Path, cwd: Path, **variables: str | None) -> subprocess.CompletedProcess[str]:
@@ -53,11 +45,7 @@ def done(result: subprocess.CompletedProcess[str]) -> str:
 def hook(checkout: Path, name: str, output: Path, settings: str = "{'upstream': '0.18.1'}") -> list[str]:
     """The command that calls a hook as a front end does: its own process, in the source folder."""
     output.mkdir(exist_ok=True)
-    return [
-        sys.executable,
-        "-c",
-        f"from patchset import backend; print(backend.{name}({str(output)!r}, {settings}))",
-    ]
+    return [sys.executable, "-c", f"from patchset import backend; print(backend.{name}({str(output)!r}, {settings}))"]
 
 
 @pytest.fixture(scope="module")
@@ -74,49 +62,16 @@ def stock_wheel(release: Release, sdist: bytes, tmp_path_factory: pytest.TempPat
     """Stock's wheel of the same release, by the same setuptools."""
     folder = tmp_path_factory.mktemp("stock")
     (folder / release.sdist).write_bytes(sdist)
-    done(
-        run(
-            *PIP_WHEEL,
-            folder,
-            "--no-build-isolation",
-            folder / release.sdist,
-            cwd=folder,
-        )
-    )
+    done(run(*PIP_WHEEL, folder, "--no-build-isolation", folder / release.sdist, cwd=folder))
     return next(folder.glob("*.whl"))
 
 
 def test_same_bytes_through_pip_and_uv_and_from_our_sdist(wheel: Path, checkout: Path, tmp_path: Path) -> None:
     upstream = "upstream=0.18.1"
-    done(
-        run(
-            *PIP_WHEEL,
-            tmp_path / "pip",
-            "-C",
-            upstream,
-            ".",
-            cwd=checkout,
-            TZ="Asia/Tokyo",
-            LC_ALL="C",
-        )
-    )
+    done(run(*PIP_WHEEL, tmp_path / "pip", "-C", upstream, ".", cwd=checkout, TZ="Asia/Tokyo", LC_ALL="C"))
     # the sdist first, and the wheel from that; the other release in the environment must not get in
-    done(
-        run(
-            "uv",
-            "build",
-            "-C",
-            upstream,
-            "-o",
-            tmp_path / "uv",
-            cwd=checkout,
-            PEFT_UPSTREAM="0.19.1",
-        )
-    )
-    assert sorted(path.name for path in (tmp_path / "uv").glob("peft-*")) == [
-        WHEEL,
-        "peft-0.18.1+kwargs.1.tar.gz",
-    ]
+    done(run("uv", "build", "-C", upstream, "-o", tmp_path / "uv", cwd=checkout, PEFT_UPSTREAM="0.19.1"))
+    assert sorted(path.name for path in (tmp_path / "uv").glob("peft-*")) == [WHEEL, "peft-0.18.1+kwargs.1.tar.gz"]
     for folder in ("pip", "uv"):
         assert (tmp_path / folder / WHEEL).read_bytes() == wheel.read_bytes(), folder
 
@@ -126,21 +81,13 @@ def test_our_sdist_builds_with_no_index_and_no_cache(wheel: Path, checkout: Path
     with tarfile.open(tmp_path / "out" / name) as archive:
         archive.extractall(tmp_path, filter="data")
     source = tmp_path / name.removesuffix(".tar.gz")
-    offline = {
-        "PATCHSET_CACHE": str(tmp_path / "empty"),
-        "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": None,
-    }
+    offline = {"PATCHSET_CACHE": str(tmp_path / "empty"), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": None}
     requires = hook(source, "get_requires_for_build_wheel", tmp_path / "w", "{}")
     requires[-1] = "from patchset import backend; print(backend.get_requires_for_build_wheel())"
     assert done(run(*requires, cwd=source, **offline)).strip() == "[]"
     done(run(*hook(source, "build_wheel", tmp_path / "w", "{}"), cwd=source, **offline))
     assert (tmp_path / "w" / WHEEL).read_bytes() == wheel.read_bytes()
-    other = run(
-        *hook(source, "build_wheel", tmp_path / "w", "{'upstream': '0.19.1'}"),
-        cwd=source,
-        **offline,
-    )
+    other = run(*hook(source, "build_wheel", tmp_path / "w", "{'upstream': '0.19.1'}"), cwd=source, **offline)
     assert "'0.19.1' is not pinned" in other.stderr
 
 
@@ -148,10 +95,7 @@ def test_needs_a_client_only_to_download(checkout: Path, tmp_path: Path) -> None
     code = "from patchset import backend; print(backend.get_requires_for_build_wheel())"
     empty = run(sys.executable, "-c", code, cwd=checkout, PATCHSET_CACHE=str(tmp_path))
     assert "unearth==" in done(empty)
-    assert done(run(sys.executable, "-c", code, cwd=checkout)).strip() in (
-        "[]",
-        done(empty).strip(),
-    )
+    assert done(run(sys.executable, "-c", code, cwd=checkout)).strip() in ("[]", done(empty).strip())
 
 
 def metadata(path: Path) -> Message:
@@ -188,12 +132,7 @@ def test_contents_are_stocks_but_for_the_patches(wheel: Path, stock_wheel: Path)
 
 
 def test_prepared_metadata_are_the_wheels(wheel: Path, checkout: Path, tmp_path: Path) -> None:
-    name = done(
-        run(
-            *hook(checkout, "prepare_metadata_for_build_wheel", tmp_path / "m"),
-            cwd=checkout,
-        )
-    ).split()[-1]
+    name = done(run(*hook(checkout, "prepare_metadata_for_build_wheel", tmp_path / "m"), cwd=checkout)).split()[-1]
     folder = tmp_path / "m" / name
     with ZipFile(wheel) as archive:
         for path in filter(Path.is_file, folder.rglob("*")):
@@ -244,10 +183,7 @@ def test_two_builds_at_once(wheel: Path, checkout: Path, tmp_path: Path) -> None
     editable = hook(checkout, "build_editable", tmp_path / "editable")
     with ThreadPoolExecutor(4) as pool:
         results = list(
-            pool.map(
-                lambda arguments: run(*arguments, cwd=checkout),
-                [command, command, editable, editable],
-            )
+            pool.map(lambda arguments: run(*arguments, cwd=checkout), [command, command, editable, editable])
         )
     for result in results:
         done(result)

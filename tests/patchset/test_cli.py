@@ -49,10 +49,7 @@ def test_build_two_and_say_their_hashes(tool: Run, checkout: Path) -> None:
     assert result.returncode == 0, result.stderr
     wheels = json.loads(result.stdout)
     names = [Path(wheel["path"]).name for wheel in wheels]
-    assert names == [
-        "peft-0.18.1+kwargs.1-py3-none-any.whl",
-        "peft-0.21.2+kwargs.1-py3-none-any.whl",
-    ]
+    assert names == ["peft-0.18.1+kwargs.1-py3-none-any.whl", "peft-0.21.2+kwargs.1-py3-none-any.whl"]
     assert sorted(path.name for path in (checkout / "out").iterdir()) == sorted(names)
 
 

@@ -47,10 +47,7 @@ def test_exact_hunk(tree: Path, tmp_path: Path) -> None:
 
 def test_offset_is_refused_or_allowed(tree: Path, tmp_path: Path) -> None:
     moved = patch(tmp_path, diff(hunk(5)))
-    with pytest.raises(
-        PatchsetError,
-        match=r"0001-change.patch .*a.py, hunk 1 of 1: stands at line 9, not 5",
-    ):
+    with pytest.raises(PatchsetError, match=r"0001-change.patch .*a.py, hunk 1 of 1: stands at line 9, not 5"):
         apply_series(tree, [moved], allow_offsets=False)
     apply_series(tree, [moved], allow_offsets=True)
     assert "LINE 10\n" in (tree / "a.py").read_text()
@@ -101,10 +98,7 @@ def test_add_and_delete_files(tree: Path, tmp_path: Path) -> None:
         "diff --git a/sub/new.py b/sub/new.py\nnew file mode 100644\n--- /dev/null\n+++ b/sub/new.py\n@@ -0,0 +1 @@\n+y\n"
         "diff --git a/old.py b/old.py\ndeleted file mode 100644\n--- a/old.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n"
     )
-    assert apply_series(tree, [patch(tmp_path, text)], allow_offsets=False) == [
-        "old.py",
-        "sub/new.py",
-    ]
+    assert apply_series(tree, [patch(tmp_path, text)], allow_offsets=False) == ["old.py", "sub/new.py"]
     assert (tree / "sub/new.py").read_text() == "y\n"
     assert not (tree / "old.py").exists()
     with pytest.raises(PatchsetError, match="adds sub/new.py, which tree has already"):
@@ -116,14 +110,8 @@ def test_add_and_delete_files(tree: Path, tmp_path: Path) -> None:
     [
         (diff(hunk(9), name="gone.py"), "changes gone.py, which is not in tree"),
         (diff(hunk(9), name="../outside.py"), "outside the tree"),
-        (
-            diff("@@ -9,9 +9,9 @@\n line 9\n-line 10\n+LINE 10\n line 11\n"),
-            "is not a well-formed diff",
-        ),
-        (
-            "diff --git a/a.py b/b.py\nsimilarity index 100%\nrename from a.py\nrename to b.py\n",
-            "renames, copies",
-        ),
+        (diff("@@ -9,9 +9,9 @@\n line 9\n-line 10\n+LINE 10\n line 11\n"), "is not a well-formed diff"),
+        ("diff --git a/a.py b/b.py\nsimilarity index 100%\nrename from a.py\nrename to b.py\n", "renames, copies"),
     ],
 )
 def test_refused_patches(tree: Path, tmp_path: Path, text: str, message: str) -> None:
@@ -153,10 +141,7 @@ def test_digest_is_gits_tree_id(tree: Path) -> None:
     (tree / "a-b").write_text("sorts between a and a/")
     (tree / "empty").mkdir()
     digest = tree_digest(tree)
-    for arguments in (
-        ["init", "-q", "--object-format=sha256"],
-        ["add", "--all", "--force"],
-    ):
+    for arguments in (["init", "-q", "--object-format=sha256"], ["add", "--all", "--force"]):
         subprocess.run(["git", *arguments], cwd=tree, env=environment(), check=True)
     written = subprocess.run(["git", "write-tree"], cwd=tree, capture_output=True, text=True, check=True)
     assert digest == written.stdout.strip()

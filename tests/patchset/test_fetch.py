@@ -62,13 +62,7 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     cache = tmp_path / "cache"
     monkeypatch.setenv("PATCHSET_CACHE", str(cache))
     monkeypatch.setattr(_fetch, "VENDOR", tmp_path / "vendor")
-    for name in (
-        "PIP_FIND_LINKS",
-        "PIP_EXTRA_INDEX_URL",
-        "UV_FIND_LINKS",
-        "UV_INDEX",
-        "PIP_NO_INDEX",
-    ):
+    for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX", "PIP_NO_INDEX"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -79,16 +73,9 @@ def url(server: ThreadingHTTPServer, login: str = "") -> str:
     return f"http://{login}127.0.0.1:{server.server_port}/simple"
 
 
-@pytest.mark.parametrize(
-    "variable",
-    ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"],
-)
+@pytest.mark.parametrize("variable", ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"])
 def test_from_an_index_then_from_the_cache(
-    release: Release,
-    index: ThreadingHTTPServer,
-    empty: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    variable: str,
+    release: Release, index: ThreadingHTTPServer, empty: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/closed")
     monkeypatch.setenv(variable, url(index))
@@ -101,10 +88,7 @@ def test_from_an_index_then_from_the_cache(
 
 
 def test_credentials_in_the_url(
-    release: Release,
-    index: ThreadingHTTPServer,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    release: Release, index: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     index.closed = True  # type: ignore[attr-defined]
     monkeypatch.setenv("PIP_INDEX_URL", url(index))
@@ -163,10 +147,7 @@ def test_tampered_on_the_index(
 
 def test_wrong_size_in_the_pin(release: Release, sdist: bytes, tmp_path: Path) -> None:
     (tmp_path / release.sdist).write_bytes(sdist)
-    with pytest.raises(
-        PatchsetError,
-        match=f"expected {release.size + 1} bytes .* got {release.size} bytes",
-    ):
+    with pytest.raises(PatchsetError, match=f"expected {release.size + 1} bytes .* got {release.size} bytes"):
         _fetch.obtain(replace(release, size=release.size + 1), str(tmp_path))
 
 
@@ -191,11 +172,7 @@ def test_vendor_is_looked_at_and_not_trusted(release: Release, sdist: bytes, tmp
 
 
 def test_damaged_cache_entry_is_fetched_again(
-    release: Release,
-    sdist: bytes,
-    index: ThreadingHTTPServer,
-    empty: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    release: Release, sdist: bytes, index: ThreadingHTTPServer, empty: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     empty.mkdir()
     (empty / release.sdist).write_bytes(sdist[:1000])
@@ -216,11 +193,7 @@ def test_nothing_reachable(release: Release, monkeypatch: pytest.MonkeyPatch, em
 
 
 def test_unwritable_cache_is_no_error(
-    release: Release,
-    sdist: bytes,
-    index: ThreadingHTTPServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    release: Release, sdist: bytes, index: ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("PATCHSET_CACHE", str(tmp_path / "file" / "cache"))

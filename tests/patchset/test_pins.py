@@ -90,24 +90,12 @@ def test_index_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     found = settings({})
     assert found.indexes[:1] == ["https://a/simple"]
     assert found.indexes[1:] == ["https://b/simple", "https://c/simple"]
-    assert (found.proxy, found.cert, found.trusted_hosts) == (
-        "http://p:1",
-        "ca.pem",
-        ["t"],
-    )
+    assert (found.proxy, found.cert, found.trusted_hosts) == ("http://p:1", "ca.pem", ["t"])
     monkeypatch.setenv("PIP_INDEX_URL", "https://d/simple")
-    uv = {
-        "UV_DEFAULT_INDEX": "https://u/simple",
-        "UV_INDEX": "own=https://o/simple",
-        "UV_FIND_LINKS": "x,y",
-    }
+    uv = {"UV_DEFAULT_INDEX": "https://u/simple", "UV_INDEX": "own=https://o/simple", "UV_FIND_LINKS": "x,y"}
     uv["UV_INDEX_OWN_USERNAME"] = "me@home"
     found = settings(uv)
-    assert found.indexes[:3] == [
-        "https://u/simple",
-        "https://d/simple",
-        "https://me%40home:@o/simple",
-    ]
+    assert found.indexes[:3] == ["https://u/simple", "https://d/simple", "https://me%40home:@o/simple"]
     assert found.find_links == ["x", "y"]
 
 

@@ -58,10 +58,7 @@ def test_read(series: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (
-            "0001-thing.patch\n0002-gone.patch\n",
-            "names 0002-gone.patch, which is not in",
-        ),
+        ("0001-thing.patch\n0002-gone.patch\n", "names 0002-gone.patch, which is not in"),
         ("", "holds 0001-thing.patch, which its series does not name"),
         ("0001-thing.patch\n0001-thing.patch\n", "names a patch twice"),
     ],
@@ -88,11 +85,7 @@ def test_not_a_mail(series: Path) -> None:
     [
         ("[PATCH 1/1]", "[PATCH 1/2]", r"must start with \[PATCH 1/1\]"),
         ("Origin: vendor\n", "", "lacks the DEP-3 fields Origin"),
-        (
-            "Forwarded: no",
-            "Forwarded: yes",
-            "Forwarded must be no, not-needed or an address",
-        ),
+        ("Forwarded: no", "Forwarded: yes", "Forwarded must be no, not-needed or an address"),
         ("Bug: https://", "Bug: #", "Bug must be an address"),
         ("2026-11-22\n---", "22.11.2026\n---", "Last-Update must be a date"),
         ("tests/test_a.py", "src/a.py", "it brings no test"),

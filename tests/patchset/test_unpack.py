@@ -59,11 +59,7 @@ def test_not_an_archive(tmp_path: Path, data: bytes) -> None:
 def test_modes_do_not_depend_on_the_packer_or_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        tree = unpack(
-            archive(member("p", tarfile.DIRTYPE, mode=0o700), member("p/file", mode=0o6777)),
-            tmp_path,
-            "p",
-        )
+        tree = unpack(archive(member("p", tarfile.DIRTYPE, mode=0o700), member("p/file", mode=0o6777)), tmp_path, "p")
     finally:
         os.umask(before)
     assert tree.stat().st_mode & 0o7777 == 0o755
