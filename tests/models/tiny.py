@@ -105,7 +105,7 @@ def wav2vec2() -> Tiny:
         lambda: transformers.Wav2Vec2ForCTC(config),
         lambda: {"input_values": sound, "labels": labels},
         ["intermediate_dense"],
-        ("attention",),
+        ("attention", "feature_projection"),
     )
 
 
@@ -232,7 +232,8 @@ def untrained(model: nn.Module, adapter: str = "default") -> list[str]:
     for name, wrapper in outer_wrappers(model).items():
         original = dict(wrapper.original_module.named_parameters())
         for key, p in wrapper.modules_to_save[adapter].named_parameters():
-            if not p.requires_grad or p.grad is None or torch.equal(p, original[key]):
+            # A key that the original has not belongs to a wrapper inside the copy.
+            if key not in original or not p.requires_grad or p.grad is None or torch.equal(p, original[key]):
                 found.append(f"{name}.{key}")
     return found
 
