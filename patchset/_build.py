@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -97,9 +96,7 @@ def _environment(releases: Sequence[Release], sdist: str | None) -> Iterator[Pro
 def _call(hook: Callable[..., T], *arguments: object) -> T:
     """Call a hook. Of a failed one's output, the backend's own message is what the user needs."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # build repeats setuptools' advice to upstream
-            return hook(*arguments)
+        return hook(*arguments)
     except BuildBackendException as error:
         output = getattr(error.exception, "output", None) or b""
         lines = output.decode(errors="replace").strip().splitlines()

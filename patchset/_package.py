@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,10 @@ def _inside(folder: Path) -> Iterator[None]:
     before, umask = Path.cwd(), os.umask(0o022)
     os.chdir(folder)
     try:
-        yield
+        with warnings.catch_warnings():
+            # setuptools' advice on upstream's setup.py is nothing that our users can follow
+            warnings.simplefilter("ignore")
+            yield
     finally:
         os.chdir(before)
         os.umask(umask)
