@@ -1,4 +1,4 @@
-"""From setuptools' wheel to ours: the change notice inside, and the same bytes wherever it is built.
+"""From setuptools' wheel to ours: change notice and SBOM inside, and the same bytes wherever it is built.
 
 Entries are sorted, have one date and one mode, and are stored without compression, since the bytes that zlib makes
 differ between the builds of zlib that Pythons link.
@@ -14,6 +14,7 @@ from zipfile import ZIP_STORED, ZipInfo
 from wheel.wheelfile import WheelFile
 
 from patchset._pins import Release
+from patchset._sbom import sbom
 from patchset._tree import Tree
 
 # 1980-01-01, the first date that a zip file can hold
@@ -37,8 +38,11 @@ def notice(release: Release, tree: Tree) -> str:
 
 
 def added_files(release: Release, tree: Tree) -> dict[str, bytes]:
-    """What we add to a wheel's ``.dist-info``, by path below it. The place for an SBOM (PEP 770: ``sboms/``)."""
-    return {"licenses/NOTICE": notice(release, tree).encode()}
+    """What we add to a wheel's ``.dist-info``, by path below it: the change notice and the SBOM (PEP 770)."""
+    return {
+        "licenses/NOTICE": notice(release, tree).encode(),
+        "sboms/peft.cdx.json": sbom(release, tree.patches),
+    }
 
 
 def extend_metadata(metadata: bytes) -> bytes:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from patchset._build import build_wheels
 from patchset._fetch import obtain
 from patchset._pins import ROOT, Release, find, load
 
@@ -30,6 +31,12 @@ def release() -> Release:
 def sdist(release: Release) -> bytes:
     """Its real sdist, from the cache or the index."""
     return obtain(release)
+
+
+@pytest.fixture(scope="session")
+def wheel(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of that release, as the checkout builds it."""
+    return build_wheels([release], tmp_path_factory.mktemp("dist"))[0]
 
 
 @pytest.fixture

@@ -49,15 +49,6 @@ def hook(checkout: Path, name: str, output: Path, settings: str = "{'upstream': 
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of 0.18.1, as the checkout builds it."""
-    from patchset._build import build_wheels
-    from patchset._pins import find, load
-
-    return build_wheels([find("0.18.1", load())], tmp_path_factory.mktemp("dist"))[0]
-
-
-@pytest.fixture(scope="module")
 def stock_wheel(release: Release, sdist: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Stock's wheel of the same release, by the same setuptools."""
     folder = tmp_path_factory.mktemp("stock")
