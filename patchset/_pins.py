@@ -37,6 +37,7 @@ class Release:
         size: its size in bytes.
         sha256: its SHA-256, 64 hexadecimal digits.
         tree: digest of the patched tree, see `patchset._digest`.
+        wheel: SHA-256 of the wheel; empty while the series is being worked on.
     """
 
     version: str
@@ -46,6 +47,7 @@ class Release:
     size: int
     sha256: str
     tree: str
+    wheel: str = ""
 
     @property
     def line(self) -> str:
@@ -108,6 +110,7 @@ def load(path: Path = RELEASES) -> list[Release]:
 
 def _release(entry: dict[str, Any], path: Path) -> Release:
     fields = {name: entry.get(name) for name in Release.__dataclass_fields__}
+    fields["wheel"] = entry.get("wheel", "")
     for name, value in fields.items():
         wanted = int if name in ("size", "revision") else str
         if not isinstance(value, wanted):

@@ -20,7 +20,9 @@ _PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 
 
 def check(release: Release, sdist: str | None = None) -> None:
-    """Build here once, then from a copy elsewhere with each Python found, other umask, time zone, locale and home.
+    """Build here once and compare with the locked digest; then build elsewhere under other conditions.
+
+    Elsewhere is a copy of the checkout, each Python found, another umask, time zone and locale.
 
     Raises:
         Missing: uv is not installed, or finds no Python.
@@ -40,14 +42,19 @@ def check(release: Release, sdist: str | None = None) -> None:
                 shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(ROOT / name, target)
+        found = hashlib.sha256(reference).hexdigest()
+        if release.wheel and found != release.wheel:
+            raise PatchsetError(
+                f"the wheel's sha256 is {found}, locked is {release.wheel}; if it was meant to change, add --update"
+            )
         pythons = [python for python in (_find(uv, version) for version in _PYTHONS) if python]
         if not pythons:
             raise Missing(f"uv finds none of Python {', '.join(_PYTHONS)}")
         for number, python in enumerate(pythons):
             wheel = _build(uv, python, copy, folder / f"out{number}", release, sdist)
             if wheel.read_bytes() != reference:
-                digests = [hashlib.sha256(data).hexdigest() for data in (reference, wheel.read_bytes())]
-                raise PatchsetError(f"{python} gives {wheel.name} with sha256 {digests[1]}, here it has {digests[0]}")
+                other = hashlib.sha256(wheel.read_bytes()).hexdigest()
+                raise PatchsetError(f"{python} gives {wheel.name} with sha256 {other}, here it has {found}")
 
 
 def _find(uv: str, version: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 import tempfile
@@ -15,10 +16,11 @@ from packaging.version import Version
 from rich.console import Console
 
 from patchset import _headers, _parity, _reproduce
+from patchset._build import build_wheels
 from patchset._digest import tree_digest
 from patchset._errors import PatchsetError
 from patchset._fetch import obtain
-from patchset._pins import RELEASES, Release, load, select
+from patchset._pins import RELEASES, Release, find, load, select
 from patchset._series import read_series
 from patchset._tree import patch_tree
 
@@ -54,10 +56,11 @@ class Report:
 def run(options: argparse.Namespace) -> int:
     """Check the named releases; exit status 1 if any check of any of them fails."""
     releases = select(options.releases, options.all)
-    if options.update:
-        _update(releases, options.sdist)
-        releases = [release for release in load() if release.version in {old.version for old in releases}]
     console = Console(stderr=options.json)
+    if options.update:
+        with console.status("building the wheels whose digests are locked"):
+            _update(releases, options.sdist)
+        releases = _again(releases)
     reports = []
     for release in releases:
         with console.status(f"verifying {release.version}"):
@@ -119,13 +122,28 @@ def _compare(release: Release, digest: str) -> None:
 
 
 def _update(releases: list[Release], sdist: str | None) -> None:
-    """Lock the digests that the patches give now."""
+    """Lock the digests that the patches give now: the trees', which builds ask for, and then the wheels'."""
     found = {}
     for release in releases:
         with tempfile.TemporaryDirectory() as scratch:
             found[release.version] = tree_digest(patch_tree(release, Path(scratch), sdist).path)
+    _lock("tree", found)
+    releases = _again(releases)
+    with tempfile.TemporaryDirectory() as scratch:
+        wheels = build_wheels(releases, Path(scratch), sdist)
+        digests = [hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels]
+    _lock("wheel", {release.version: digest for release, digest in zip(releases, digests, strict=True)})
+
+
+def _lock(field: str, found: dict[str, str]) -> None:
+    """Write one field of some releases into the pins; comments and order stay."""
     document = tomlkit.parse(RELEASES.read_text(encoding="utf-8"))
     for entry in document["release"]:
         if entry["version"] in found:
-            entry["tree"] = found[entry["version"]]
+            entry[field] = found[entry["version"]]
     RELEASES.write_text(tomlkit.dumps(document), encoding="utf-8")
+
+
+def _again(releases: list[Release]) -> list[Release]:
+    """The same releases, as the pins have them now."""
+    return [find(release.version, load()) for release in releases]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from patchset import __main__
-from patchset._pins import Release
+from patchset._pins import Release, find, load
 from tests.patchset.conftest import Run, files
 
 
@@ -106,4 +106,18 @@ def test_update_locks_the_digests(tool: Run, checkout: Path, release: Release) -
     pins.write_text(text.replace(release.tree, "0" * 64))
     assert tool(checkout, "verify", "0.18.1").returncode == 1
     assert tool(checkout, "verify", "0.18.1", "--update").returncode == 0
-    assert pins.read_text() == text, "comments and order stay"
+    found = pins.read_text()
+    wheel = find("0.18.1", load(pins)).wheel
+    assert len(wheel) == 64
+    assert _without_wheels(found) == _without_wheels(text), "comments and order stay"
+    built = json.loads(tool(checkout, "build", "0.18.1", "-o", "out", "--json").stdout)
+    assert built[0]["sha256"] == wheel
+    pins.write_text(found.replace(wheel, "0" * 64))
+    assert tool(checkout, "build", "0.18.1", "-o", "out").returncode == 0, "only verify compares"
+    changed = tool(checkout, "verify", "0.18.1", "--reproducible")
+    assert changed.returncode == 1
+    assert f"the wheel's sha256 is {wheel}, locked is {'0' * 64}" in changed.stdout
+
+
+def _without_wheels(pins: str) -> list[str]:
+    return [line for line in pins.splitlines() if not line.startswith("wheel = ")]
