@@ -13,6 +13,8 @@ _VERBS = {
     "build": ("build patched wheels", "python -m patchset build 0.18.1 0.19.1 -o dist"),
     "verify": ("check pins, patches and locked digests", "python -m patchset verify --all"),
 }
+# Verbs whose module has another name.
+_MODULES = {"index": "_static_index"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from patchset._errors import PatchsetError
 
     try:
-        verb = importlib.import_module(f"patchset._{options.verb}")
+        verb = importlib.import_module(f"patchset.{_MODULES.get(options.verb, f'_{options.verb}')}")
         return int(verb.run(options))
     except (PatchsetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -58,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         added[name].add_argument("--sdist", metavar="PATH", help="upstream's sdist, or a folder of them")
         added[name].add_argument("--json", action="store_true", help="print the result as JSON")
     added["status"].add_argument("--json", action="store_true", help="print the table as JSON")
+    added["index"].add_argument("dist", nargs="?", default="dist", metavar="FOLDER", help="default: %(default)s")
+    added["index"].add_argument("--json", action="store_true", help="print the files and their hashes as JSON")
     added["build"].add_argument("-o", "--output", default="dist", metavar="FOLDER", help="default: %(default)s")
     added["verify"].add_argument(
         "--reproducible",
