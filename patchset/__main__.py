@@ -12,6 +12,7 @@ _VERBS = {
     "status": ("list the pinned releases, their wheels and patches", "python -m patchset status"),
     "build": ("build patched wheels", "python -m patchset build 0.18.1 0.19.1 -o dist"),
     "verify": ("check pins, patches and locked digests", "python -m patchset verify --all"),
+    "index": ("write a static package index beside the wheels", "python -m patchset index dist"),
 }
 # Verbs whose module has another name.
 _MODULES = {"index": "_static_index"}

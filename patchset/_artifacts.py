@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import hashlib
+import itertools
 import tarfile
 import zipfile
 import zlib
@@ -88,7 +89,7 @@ def scan(folder: Path) -> tuple[list[Artifact], list[Path]]:
         raise PatchsetError(f"there is no folder {folder}; `python -m patchset build --all -o {folder}` makes one")
     found = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     ours = sorted((read(path) for path in found if version_of(path)), key=lambda file: (file.version, file.path.name))
-    for first, second in zip(ours, ours[1:], strict=False):
+    for first, second in itertools.pairwise(ours):
         if first.version == second.version and first.is_wheel == second.is_wheel:
             raise PatchsetError(
                 f"{first.path.name} and {second.path.name} have the same version; a version has one wheel, remove one"

@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -93,8 +91,8 @@ def write(folder: Path, files: Sequence[Artifact]) -> Path:
         (fresh / "peft" / "index.html").write_text(html.serialize_project_page(project), encoding="utf-8")
         (fresh / "peft" / "index.json").write_text(_sorted(data.serialize_project_page(project)), encoding="utf-8")
         if simple.exists():
-            os.rename(simple, Path(scratch, "old"))
-        shutil.move(fresh, simple)
+            simple.rename(Path(scratch, "old"))
+        fresh.rename(simple)
     return simple
 
 
