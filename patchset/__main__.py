@@ -12,6 +12,10 @@ _VERBS = {
     "status": ("list the pinned releases, their wheels and patches", "python -m patchset status"),
     "build": ("build patched wheels", "python -m patchset build 0.18.1 0.19.1 -o dist"),
     "verify": ("check pins, patches and locked digests", "python -m patchset verify --all"),
+    "lock": (
+        "print what to paste to pin a patched wheel by its hash",
+        "python -m patchset lock 0.18.1 --for uv --index http://127.0.0.1:8000/simple",
+    ),
     "index": ("write a static package index beside the wheels", "python -m patchset index dist"),
 }
 # Verbs whose module has another name.
@@ -61,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
         added[name].add_argument("--sdist", metavar="PATH", help="upstream's sdist, or a folder of them")
         added[name].add_argument("--json", action="store_true", help="print the result as JSON")
     added["status"].add_argument("--json", action="store_true", help="print the table as JSON")
+    added["lock"].add_argument("release", metavar="RELEASE")
+    formats = ("pip", "uv", "poetry", "pdm", "pylock")
+    added["lock"].add_argument("--for", dest="format", required=True, choices=formats, help="the locker")
+    added["lock"].add_argument("--index", metavar="URL", help="where the wheels are served; default: the folder's own")
+    added["lock"].add_argument("--dist", default="dist", metavar="FOLDER", help="default: %(default)s")
+    added["lock"].add_argument("--json", action="store_true", help="print the pin and the text as JSON")
     added["index"].add_argument("dist", nargs="?", default="dist", metavar="FOLDER", help="default: %(default)s")
     added["index"].add_argument("--json", action="store_true", help="print the files and their hashes as JSON")
     added["build"].add_argument("-o", "--output", default="dist", metavar="FOLDER", help="default: %(default)s")

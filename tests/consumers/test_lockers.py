@@ -1,0 +1,252 @@
+"""Each locker, given what `lock` prints: takes the patched wheel, keeps it, and refuses a changed one."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomlkit
+from wheel.wheelfile import WheelFile
+
+from patchset._pins import ROOT
+from tests.consumers.conftest import CONSUMER, PATCHED, STOCK, World
+
+
+@dataclass
+class Project:
+    """A consumer's project, and the commands of its locker."""
+
+    folder: Path
+    world: World
+
+    def run(self, *command: str | Path, ok: bool = True, **variables: str) -> str:
+        """Run a locker's program; returns its output."""
+        program = self.world.tools / str(command[0])
+        result = subprocess.run(
+            [str(program if program.exists() else command[0]), *map(str, command[1:])],
+            cwd=self.folder,
+            env={**self.world.environment(self.folder), **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert (result.returncode == 0) == ok, result.stdout
+        return result.stdout
+
+    def paste(self, locker: str) -> str:
+        """What ``python -m patchset lock`` prints."""
+        where = ("--dist", self.world.dist, "--index", self.world.index)
+        command = (sys.executable, "-m", "patchset", "lock", STOCK, "--for", locker)
+        return self.run(*command, *where, PYTHONPATH=str(ROOT))
+
+    def pyproject(self, locker: str) -> None:
+        """A pyproject.toml of a project that uses the consumer, with the lines pasted into it."""
+        project = {"name": "app", "version": "1", "requires-python": ">=3.11,<3.14", "dependencies": [CONSUMER]}
+        pasted = tomlkit.parse(self.paste(locker)).unwrap()
+        merged = {"project": project, "tool": pasted["tool"]}
+        project["dependencies"] = [CONSUMER, *pasted["project"]["dependencies"]]
+        (self.folder / "pyproject.toml").write_text(tomlkit.dumps(merged))
+
+    def clean(self, name: str) -> Path:
+        """A new environment."""
+        self.run("uv", "venv", "--quiet", name)
+        return self.folder / name
+
+
+Step = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Locker:
+    """What a user of it does.
+
+    Attributes:
+        file: the lock file.
+        lock: writes the files and locks.
+        again: locks again, everything as new as allowed.
+        install: installs what is locked into an environment.
+    """
+
+    file: str
+    lock: Step
+    again: Step
+    install: Step
+
+
+def pip_lock(project: Project) -> None:
+    # pip has no locker: the user's file has a hash for each package
+    lines = [f"{name}==99.0 --hash=sha256:{digest}" for name, digest in project.world.hashes.items()]
+    (project.folder / "requirements.txt").write_text(project.paste("pip") + "\n".join(lines))
+
+
+def pip_install(project: Project, venv: Path, ok: bool = True) -> str:
+    return project.run("pip", "--python", venv, "install", "--require-hashes", "-r", "requirements.txt", ok=ok)
+
+
+def requirements_in(project: Project) -> None:
+    lines = [line.rstrip(" \\") for line in project.paste("pip").splitlines() if "--hash" not in line]
+    (project.folder / "requirements.in").write_text("\n".join([*lines, CONSUMER, ""]))
+
+
+def pip_tools_lock(project: Project, *arguments: str) -> None:
+    requirements_in(project)
+    project.run("pip-compile", "--quiet", "--generate-hashes", "--strip-extras", *arguments, "requirements.in")
+
+
+def uv_pip_lock(project: Project, *arguments: str, output: str = "requirements.txt") -> None:
+    requirements_in(project)
+    hashes = ["--generate-hashes", "--emit-index-url"] if output.endswith(".txt") else []
+    project.run("uv", "pip", "compile", "--quiet", *hashes, *arguments, "requirements.in", "-o", output)
+
+
+def uv_pip_install(project: Project, venv: Path, ok: bool = True) -> str:
+    return project.run("uv", "pip", "sync", "--require-hashes", "--python", venv, "requirements.txt", ok=ok)
+
+
+def uv_lock(project: Project) -> None:
+    project.pyproject("uv")
+    project.run("uv", "lock")
+
+
+def uv_install(project: Project, venv: Path, ok: bool = True) -> str:
+    return project.run("uv", "sync", "--frozen", ok=ok, UV_PROJECT_ENVIRONMENT=str(venv))
+
+
+def poetry_lock(project: Project) -> None:
+    project.pyproject("poetry")
+    project.run("poetry", "lock", "--no-interaction")
+
+
+def poetry_install(project: Project, venv: Path, ok: bool = True) -> str:
+    return project.run("poetry", "install", "--no-root", "--no-interaction", ok=ok, VIRTUAL_ENV=str(venv))
+
+
+def pdm_lock(project: Project) -> None:
+    project.pyproject("pdm")
+    project.run("pdm", "lock", VIRTUAL_ENV=str(project.clean("for-pdm")))
+
+
+def pdm_install(project: Project, venv: Path, ok: bool = True) -> str:
+    return project.run("pdm", "sync", "--no-self", ok=ok, VIRTUAL_ENV=str(venv))
+
+
+def pylock_lock(project: Project) -> None:
+    (project.folder / "pylock.toml").write_text(project.paste("pylock"))
+
+
+def pylock_install(project: Project, venv: Path, ok: bool = True) -> str:
+    return project.run("uv", "pip", "sync", "--python", venv, "pylock.toml", ok=ok)
+
+
+def pylock_pip_install(project: Project, venv: Path, ok: bool = True) -> str:
+    # what is printed is peft alone
+    return project.run("pip", "--python", venv, "install", "--no-deps", "-r", "pylock.toml", ok=ok)
+
+
+LOCKERS = {
+    "pip": Locker("requirements.txt", pip_lock, pip_lock, pip_install),
+    "pip-tools": Locker(
+        "requirements.txt", pip_tools_lock, lambda project: pip_tools_lock(project, "--upgrade"), pip_install
+    ),
+    "uv": Locker("uv.lock", uv_lock, lambda project: project.run("uv", "lock", "--upgrade"), uv_install),
+    "uv pip": Locker(
+        "requirements.txt", uv_pip_lock, lambda project: uv_pip_lock(project, "--upgrade"), uv_pip_install
+    ),
+    "poetry": Locker(
+        "poetry.lock", poetry_lock, lambda project: project.run("poetry", "update", "--lock"), poetry_install
+    ),
+    "pdm": Locker(
+        "pdm.lock",
+        pdm_lock,
+        lambda project: project.run("pdm", "update", "--no-sync", VIRTUAL_ENV=str(project.folder / "for-pdm")),
+        pdm_install,
+    ),
+    "pylock, printed": Locker("pylock.toml", pylock_lock, pylock_lock, pylock_install),
+    "pylock, pip": Locker("pylock.toml", pylock_lock, pylock_lock, pylock_pip_install),
+    "pylock, uv's": Locker(
+        "pylock.toml",
+        lambda project: uv_pip_lock(project, output="pylock.toml"),
+        lambda project: uv_pip_lock(project, "--upgrade", output="pylock.toml"),
+        pylock_install,
+    ),
+}
+
+
+@pytest.fixture(params=LOCKERS, name="locker")
+def _locker(request: pytest.FixtureRequest) -> Locker:
+    return LOCKERS[request.param]
+
+
+def installed(venv: Path) -> str:
+    """The version that the files of the installed peft say."""
+    init = next(venv.glob("lib/python*/site-packages/peft/__init__.py")).read_text()
+    return next(line.split('"')[1] for line in init.splitlines() if line.startswith("__version__"))
+
+
+def forge(path: Path) -> None:
+    """Change one byte of a module, and all checksums inside the wheel with it."""
+    with WheelFile(path) as old:
+        content = {entry.filename: old.read(entry) for entry in old.infolist() if entry.filename != old.record_path}
+    module = bytearray(content["peft/utils/other.py"])
+    module[0] ^= 1
+    content["peft/utils/other.py"] = bytes(module)
+    with WheelFile(path, "w") as new:
+        for name, data in content.items():
+            new.writestr(name, data)
+
+
+def test_locked_installed_kept_and_guarded(locker: Locker, world: World, tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    project = Project(folder, world)
+    sha256 = hashlib.sha256(world.wheel.read_bytes()).hexdigest()
+
+    locker.lock(project)
+    locked = (folder / locker.file).read_text()
+    assert PATCHED in locked
+    assert sha256 in locked
+
+    first = project.clean("first")
+    locker.install(project, first)
+    assert installed(first) == PATCHED
+
+    locker.again(project)
+    again = (folder / locker.file).read_text()
+    assert PATCHED in again
+    assert sha256 in again
+
+    forge(world.wheel)
+    project.run("rm", "-rf", "cache")
+    output = locker.install(project, project.clean("second"), ok=False)
+    assert "hash" in output.lower(), output
+
+
+def test_what_happens_without_the_pin(world: World, tmp_path: Path) -> None:
+    """The consumer alone: stock from the public index; with ours beside it, the patched one, which sorts above."""
+    tmp_path.joinpath("project").mkdir()
+    project = Project(tmp_path / "project", world)
+    (project.folder / "requirements.in").write_text(f"{CONSUMER}\n")
+    assert f"peft=={STOCK}\n" in project.run("uv", "pip", "compile", "-q", "--no-annotate", "requirements.in")
+    beside = ["--extra-index-url", world.index]
+    assert f"peft=={PATCHED}" in project.run("uv", "pip", "compile", "-q", "--no-annotate", *beside, "requirements.in")
+    venv = project.clean("venv")
+    project.run("pip", "--python", venv, "install", *beside, "-r", "requirements.in")
+    assert installed(venv) == PATCHED
+
+
+def test_pip_check_is_clean(world: World, tmp_path: Path) -> None:
+    tmp_path.joinpath("project").mkdir()
+    project = Project(tmp_path / "project", world)
+    pip_lock(project)
+    venv = project.clean("venv")
+    pip_install(project, venv)
+    assert "No broken requirements found" in project.run("pip", "--python", venv, "check")
