@@ -66,12 +66,7 @@ def build_wheels(
         PatchsetError: the folder cannot be written, the environment cannot be made, or a build fails.
     """
     output.mkdir(parents=True, exist_ok=True)
-    with (
-        warnings.catch_warnings(),  # out here, since it is not for threads
-        _environment(releases, sdist) as builder,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-    ):
-        warnings.simplefilter("ignore")  # build repeats setuptools' advice to upstream
+    with _environment(releases, sdist) as builder, ThreadPoolExecutor(os.cpu_count()) as pool:
 
         def one(release: Release) -> Path:
             wheel = Path(_call(builder.build, "wheel", output, _settings(release, sdist)))
