@@ -32,8 +32,9 @@ def run(options: argparse.Namespace) -> int:
             table.add_row(*(("",) * 4 if number else first), patch["name"], patch["upstream"])
         table.add_section()
     console = Console()
-    # A pipe has no width; nothing may be cut off there.
-    console.print(table, width=None if console.is_terminal else 100)
+    if not console.is_terminal:
+        console = Console(width=100)  # a pipe has no width, and nothing may be cut off there
+    console.print(table)
     return 0
 
 
