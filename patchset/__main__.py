@@ -16,6 +16,10 @@ _VERBS = {
         "print what to paste to pin a patched wheel by its hash",
         "python -m patchset lock 0.18.1 --for uv --index http://127.0.0.1:8000/simple",
     ),
+    "doctor": (
+        "say which peft an environment or a requirements or lock file has, and whether it is as released",
+        "python -m patchset doctor requirements.txt",
+    ),
     "index": ("write a static package index beside the wheels", "python -m patchset index dist"),
 }
 # Verbs whose module has another name.
@@ -65,6 +69,16 @@ def _parser() -> argparse.ArgumentParser:
         added[name].add_argument("--sdist", metavar="PATH", help="upstream's sdist, or a folder of them")
         added[name].add_argument("--json", action="store_true", help="print the result as JSON")
     added["status"].add_argument("--json", action="store_true", help="print the table as JSON")
+    added["doctor"].add_argument(
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help="a requirements or lock file or a pyproject.toml; default: what is installed",
+    )
+    added["doctor"].add_argument(
+        "--python", default=sys.executable, metavar="PATH", help="whose environment to look at"
+    )
+    added["doctor"].add_argument("--json", action="store_true", help="print the findings as JSON")
     added["lock"].add_argument("release", metavar="RELEASE")
     formats = ("pip", "uv", "poetry", "pdm", "pylock")
     added["lock"].add_argument("--for", dest="format", required=True, choices=formats, help="the locker")

@@ -73,11 +73,15 @@ def rewrite(source: Path, target: Path, files: dict[str, bytes]) -> None:
         content = {name: old.read(name) for name in old.namelist() if name != old.record_path}
         content.update({f"{old.dist_info_path}/{name}": data for name, data in files.items()})
         content[f"{old.dist_info_path}/METADATA"] = extend_metadata(content[f"{old.dist_info_path}/METADATA"])
-        last = f"{old.dist_info_path}/"
+    write(target, content)
+
+
+def write(target: Path, content: dict[str, bytes]) -> None:
+    """Write a wheel from its files, without RECORD, which is made anew; the same files give the same bytes."""
     os.environ["SOURCE_DATE_EPOCH"] = _EPOCH  # for the date of RECORD, which WheelFile writes itself
     with WheelFile(target, "w", ZIP_STORED) as new:
         # PEP 427 recommends that .dist-info comes last.
-        for name in sorted(content, key=lambda name: (name.startswith(last), name)):
+        for name in sorted(content, key=lambda name: (name.startswith(f"{new.dist_info_path}/"), name)):
             entry = ZipInfo(name, _DATE)
             entry.external_attr = (stat.S_IFREG | 0o644) << 16
             entry.create_system = 3  # Unix, on Windows too: the modes are read by it

@@ -1,0 +1,103 @@
+"""What a requirements file, a pyproject.toml or a lock file asks for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from patchset._errors import PatchsetError
+from patchset._findings import Finding, advice, of_version
+from patchset._pins import Release, read_toml
+
+_HASH = re.compile(r"sha256[:=]\s*([0-9a-f]{64})")
+
+
+def examine(path: Path, releases: Sequence[Release]) -> list[Finding]:
+    """What a file says about peft.
+
+    Args:
+        path: a requirements file (pip's format), a pyproject.toml, or a TOML lock file: pylock.toml (PEP 751), uv's,
+            Poetry's, PDM's.
+        releases: the pins.
+
+    Raises:
+        PatchsetError: it cannot be read.
+    """
+    if path.suffix not in (".toml", ".lock"):
+        return _all(path, [finding for line in _lines(path) for finding in _requirement(line, releases)])
+    content = read_toml(path)
+    # [[packages]] in pylock.toml, [[package]] in the others
+    packages = content.get("packages") or content.get("package") or []
+    findings = [finding for entry in packages for finding in _locked(entry, releases)]
+    asked = [*content.get("project", {}).get("dependencies", [])]
+    asked += content.get("project", {}).get("optional-dependencies", {}).get("dev", [])
+    findings += [finding for line in asked for finding in _requirement(line, releases)]
+    return _all(path, findings)
+
+
+def _all(path: Path, findings: list[Finding]) -> list[Finding]:
+    return findings or [Finding("note", f"{path} does not name peft")]
+
+
+def _lines(path: Path) -> Iterator[str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PatchsetError(f"cannot read {path}: {error}") from error
+    for line in text.replace("\\\n", " ").splitlines():
+        if line.partition("#")[0].strip() and not line.lstrip().startswith("-"):
+            yield line
+
+
+def _requirement(line: str, releases: Sequence[Release]) -> Iterator[Finding]:
+    """Findings for one requirement, with pip's ``--hash`` options behind it."""
+    text = re.split(r"\s+(?:#|--)", line, maxsplit=1)[0].strip()
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        return
+    if canonicalize_name(requirement.name) != "peft":
+        return
+    if requirement.url:
+        yield Finding("note", f"`{text}` names a file or a repository; see what is installed with `doctor` alone")
+        return
+    exact = [part.version for part in requirement.specifier if part.operator == "==" and "*" not in part.version]
+    if exact:
+        yield of_version(exact[0], releases)
+        yield from _hashes(exact[0], set(_HASH.findall(line)), releases)
+        return
+    allowed = [pin for pin in releases if requirement.specifier.contains(pin.patched_version)]
+    if not allowed:
+        known = ", ".join(pin.patched_version for pin in releases)
+        yield Finding("problem", f"`{text}` excludes every patched release; these exist: {known}")
+    else:
+        yield Finding("problem", f"`{text}` lets the index decide, stock included; {advice(allowed[-1])}")
+
+
+def _locked(entry: dict[str, Any], releases: Sequence[Release]) -> Iterator[Finding]:
+    """Findings for one package of a lock file."""
+    if canonicalize_name(str(entry.get("name", ""))) != "peft" or "version" not in entry:
+        return
+    yield of_version(str(entry["version"]), releases)
+    # Poetry and PDM write `hash = "sha256:..."`, PEP 751 `hashes = {sha256 = "..."}`
+    digests = set(_HASH.findall(str(entry))) | set(re.findall(r"'sha256': '([0-9a-f]{64})'", str(entry)))
+    yield from _hashes(str(entry["version"]), digests, releases)
+
+
+def _hashes(version: str, digests: set[str], releases: Sequence[Release]) -> Iterator[Finding]:
+    release = next((pin for pin in releases if pin.patched_version == version), None)
+    if release is None:
+        return
+    if not digests:
+        yield Finding("note", "no hash is given, so that a changed wheel would be installed")
+    elif not release.wheel:
+        yield Finding("note", f"no digest of a released {version} is locked, so that the hash cannot be compared")
+    elif release.wheel in digests:
+        yield Finding("ok", "the hash is the released wheel's")
+    else:
+        yield Finding("problem", f"the hash is not the released wheel's, {release.wheel}")
