@@ -20,6 +20,7 @@ _VERBS = {
         "say which peft an environment or a requirements or lock file has, and whether it is as released",
         "python -m patchset doctor requirements.txt",
     ),
+    "release": ("make the folder to publish: wheels, sdists, index, checksums, notes", "python -m patchset release"),
     "index": ("write a static package index beside the wheels", "python -m patchset index dist"),
 }
 # Verbs whose module has another name.
@@ -87,7 +88,11 @@ def _parser() -> argparse.ArgumentParser:
     added["lock"].add_argument("--json", action="store_true", help="print the pin and the text as JSON")
     added["index"].add_argument("dist", nargs="?", default="dist", metavar="FOLDER", help="default: %(default)s")
     added["index"].add_argument("--json", action="store_true", help="print the files and their hashes as JSON")
-    added["build"].add_argument("-o", "--output", default="dist", metavar="FOLDER", help="default: %(default)s")
+    for name in ("build", "release"):
+        added[name].add_argument("-o", "--output", default="dist", metavar="FOLDER", help="default: %(default)s")
+    added["release"].add_argument("--draft", action="store_true", help="without locked digests and a named CHANGELOG")
+    added["release"].add_argument("--sdist", metavar="PATH", help="upstream's sdists, a folder of them")
+    added["release"].add_argument("--json", action="store_true", help="print the files and their hashes as JSON")
     added["verify"].add_argument(
         "--reproducible",
         action="store_true",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import pyproject_hooks
 from build import BuildBackendException, ProjectBuilder
@@ -50,14 +50,16 @@ def build_wheels(
     output: Path,
     sdist: str | None = None,
     built: Callable[[Path], None] = lambda wheel: None,
+    kind: Literal["wheel", "sdist"] = "wheel",
 ) -> list[Path]:
-    """Build wheels in one isolated environment, as many at a time as there are processors.
+    """Build wheels, or our sdists, in one isolated environment, as many at a time as there are processors.
 
     Args:
         releases: what to build.
         output: the folder for the wheels; made if it is missing.
         sdist: upstream's sdist, or a folder of them; None searches vendor/, the cache and the index.
         built: called with each finished wheel.
+        kind: what to build.
 
     Returns:
         The wheels' paths, in the order of `releases`.
@@ -69,7 +71,7 @@ def build_wheels(
     with _environment(releases, sdist) as builder, ThreadPoolExecutor(os.cpu_count()) as pool:
 
         def one(release: Release) -> Path:
-            wheel = Path(_call(builder.build, "wheel", output, _settings(release, sdist)))
+            wheel = Path(_call(builder.build, kind, output, _settings(release, sdist)))
             built(wheel)
             return wheel
 

@@ -1,0 +1,63 @@
+"""``release``: the folder to publish."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from patchset._artifacts import scan
+from patchset._errors import PatchsetError
+from patchset._release import release_notes
+from tests.patchset.conftest import Run
+
+
+def test_notes_are_the_first_sections() -> None:
+    text = "# Changelog\n\nWhat changed.\n\n## 2026-11-23\n\n### Fixed\n\n- a\n\n## 2026-11-22\n\n- b\n"
+    assert release_notes(text) == "### Fixed\n\n- a\n"
+    with pytest.raises(PatchsetError, match="name it, or add --draft"):
+        release_notes(text.replace("2026-11-23", "Unreleased"))
+    assert release_notes(text.replace("2026-11-23", "Unreleased"), draft=True) == "### Fixed\n\n- a\n"
+    with pytest.raises(PatchsetError, match="has no section"):
+        release_notes("# Changelog\n")
+
+
+def only(checkout: Path, version: str) -> None:
+    """Leave one release in the pins, so that a test does not build fourteen."""
+    pins = checkout / "vendor" / "releases.toml"
+    head, *entries = pins.read_text().split("[[release]]")
+    pins.write_text("[[release]]".join([head, *(entry for entry in entries if f'version = "{version}"' in entry)]))
+
+
+def test_a_release(tool: Run, checkout: Path) -> None:
+    only(checkout, "0.18.1")
+    changelog = checkout / "CHANGELOG.md"
+    changelog.write_text(changelog.read_text().replace("## Unreleased", "## 2026-11-23"))
+    assert tool(checkout, "verify", "--update").returncode == 0
+    result = tool(checkout, "release", "-o", "out", "--json")
+    assert result.returncode == 0, result.stderr
+    out = checkout / "out"
+    names = ["peft-0.18.1+kwargs.1-py3-none-any.whl", "peft-0.18.1+kwargs.1.tar.gz"]
+    assert [file["file"] for file in json.loads(result.stdout)] == names
+    rest = {f"{names[0]}.metadata", "simple", "SHA256SUMS", "NOTES.md"}
+    assert {path.name for path in out.iterdir()} == {*names, *rest}
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=out, check=True)
+    assert scan(out)[0][0].sha256 in (out / "NOTES.md").read_text()
+    again = tool(checkout, "release", "-o", "out")
+    assert again.returncode == 1
+    assert "out is not empty; a release goes to a folder of its own" in again.stderr
+
+
+def test_what_is_not_ready_is_refused(tool: Run, checkout: Path) -> None:
+    changelog = checkout / "CHANGELOG.md"
+    text = changelog.read_text()
+    changelog.write_text(text.replace("## 2", "## Unreleased\n\n## 2", 1) if "## Unreleased" not in text else text)
+    assert "first section is Unreleased" in tool(checkout, "release", "-o", "out").stderr
+    changelog.write_text(changelog.read_text().replace("## Unreleased", "## 2026-11-23", 1))
+    pins = checkout / "vendor" / "releases.toml"
+    pins.write_text("\n".join(line for line in pins.read_text().splitlines() if not line.startswith("wheel = ")))
+    result = tool(checkout, "release", "-o", "out")
+    assert "no wheel digest is locked for 0.15.0, " in result.stderr
+    assert not (checkout / "out").exists()
