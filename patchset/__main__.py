@@ -17,6 +17,8 @@ _VERBS = {
         "python -m patchset lock 0.18.1 --for uv --index http://127.0.0.1:8000/simple",
     ),
     "index": ("write a static package index beside the wheels", "python -m patchset index dist"),
+    "checkout": ("lay out a series as git commits", "python -m patchset checkout 0.18.1"),
+    "export": ("write a work tree's commits back to patch files", "python -m patchset export 0.18.1 --line"),
 }
 # Verbs whose module has another name.
 _MODULES = {"index": "_static_index"}
@@ -84,7 +86,23 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="write the digests found into vendor/releases.toml, after changing a patch",
     )
+    _add_commits(added)
     return parser
+
+
+def _add_commits(added: dict[str, argparse.ArgumentParser]) -> None:
+    """The options of the verbs that handle a series as commits."""
+    for name in ("checkout", "export"):
+        added[name].add_argument("release", metavar="RELEASE")
+        added[name].add_argument("folder", nargs="?", metavar="FOLDER", help="default: vendor/work-RELEASE")
+    added["checkout"].add_argument("--sdist", metavar="PATH", help="upstream's sdist, or a folder of them")
+    added["export"].add_argument(
+        "--line", action="store_true", help="try and lock every release that shares the series, too"
+    )
+    added["export"].add_argument(
+        "--refresh", action="store_true", help="rewrite the patch files from themselves, after `quilt refresh`"
+    )
+    added["export"].add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 if __name__ == "__main__":

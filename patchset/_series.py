@@ -35,7 +35,12 @@ class Patch:
     @property
     def slug(self) -> str:
         """The idea's name, the same in every line: ``forward-kwargs`` for ``0001-forward-kwargs.patch``."""
-        return self.path.stem.partition("-")[2]
+        return slug(self.path)
+
+    @property
+    def title(self) -> str:
+        """The subject without its ``[PATCH n/m]``, as git has it for the commit."""
+        return title(self.subject)
 
     def field(self, name: str) -> str | None:
         """The first DEP-3 field of that name."""
@@ -55,7 +60,10 @@ def read_patch(path: Path) -> Patch:
     head, separator, tail = data.partition(b"\ndiff --git ")
     mail = email.message_from_bytes(head.partition(b"\n")[2], policy=email.policy.default)
     if not head.startswith(b"From ") or not mail["subject"] or not separator:
-        raise PatchsetError(f"{path} is not a patch in git's mail format; write it with `git format-patch`")
+        raise PatchsetError(
+            f"{path} is not a patch in git's mail format; if quilt refreshed it, run "
+            "`python -m patchset export RELEASE --refresh`"
+        )
     message = mail.get_content().partition("\n---\n")[0].strip()
     return Patch(
         path=path,
@@ -72,6 +80,15 @@ def read_series(folder: Path) -> list[Patch]:
     Raises:
         PatchsetError: no such series, a named file is missing, or a patch in the folder is not named.
     """
+    return [read_patch(path) for path in series_files(folder)]
+
+
+def series_files(folder: Path) -> list[Path]:
+    """The files that the folder's ``series`` file names, in its order, whatever is in them.
+
+    Raises:
+        PatchsetError: as `read_series`, but for the patches' contents.
+    """
     try:
         lines = (folder / "series").read_text(encoding="utf-8").splitlines()
     except OSError as error:
@@ -85,4 +102,15 @@ def read_series(folder: Path) -> list[Patch]:
         raise PatchsetError(f"{folder} holds {', '.join(unnamed)}, which its series does not name")
     if len(names) != len(set(names)):
         raise PatchsetError(f"{folder / 'series'} names a patch twice")
-    return [read_patch(folder / name) for name in names]
+    return [folder / name for name in names]
+
+
+def slug(path: Path) -> str:
+    """The idea's name in a patch file's: ``forward-kwargs`` for ``0001-forward-kwargs.patch``."""
+    number, _, name = path.stem.partition("-")
+    return name if number.isdecimal() else path.stem
+
+
+def title(subject: str) -> str:
+    """A subject without its ``[PATCH n/m]``."""
+    return re.sub(r"^\[PATCH[^]]*\] *", "", subject)
