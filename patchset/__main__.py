@@ -18,8 +18,10 @@ _VERBS = {
     ),
     "index": ("write a static package index beside the wheels", "python -m patchset index dist"),
     "checkout": ("lay out a series as git commits", "python -m patchset checkout 0.18.1"),
+    "adopt": ("pin a new upstream release and carry the patches over", "python -m patchset adopt 0.22.0"),
     "export": ("write a work tree's commits back to patch files", "python -m patchset export 0.18.1 --line"),
 }
+_PYTHON = "runs upstream's tests; {release} stands for the release. Default: that of tox's environment for it"
 # Verbs whose module has another name.
 _MODULES = {"index": "_static_index"}
 
@@ -92,6 +94,21 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_commits(added: dict[str, argparse.ArgumentParser]) -> None:
     """The options of the verbs that handle a series as commits."""
+    added["verify"].add_argument(
+        "--style", action="store_true", help="also run upstream's ruff, as it pins and configures it"
+    )
+    added["verify"].add_argument(
+        "--tests", action="store_true", help="also run each patch's tests without and with it (minutes)"
+    )
+    added["verify"].add_argument("--python", metavar="PATH", help=_PYTHON)
+    added["adopt"].add_argument("release", metavar="RELEASE")
+    added["adopt"].add_argument("--sdist", metavar="PATH", help="upstream's sdist, or a folder of them; no index then")
+    added["adopt"].add_argument("--tests", action="store_true", help="see by its tests whether upstream has a fix")
+    added["adopt"].add_argument("--python", metavar="PATH", help=_PYTHON)
+    steps = added["adopt"].add_mutually_exclusive_group()
+    steps.add_argument("--continue", action="store_true", dest="go_on", help="go on after a conflict")
+    steps.add_argument("--abort", action="store_true", help="remove the work tree; nothing else was changed")
+    added["adopt"].add_argument("--json", action="store_true", help="print the result as JSON")
     for name in ("checkout", "export"):
         added[name].add_argument("release", metavar="RELEASE")
         added[name].add_argument("folder", nargs="?", metavar="FOLDER", help="default: vendor/work-RELEASE")

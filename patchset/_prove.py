@@ -6,11 +6,11 @@ import ast
 import os
 import subprocess
 import tempfile
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 from patchset._apply import added_lines
 from patchset._errors import PatchsetError

@@ -85,11 +85,10 @@ def lock(digests: Mapping[str, str]) -> None:
     """Write trees' digests, by release, into the pins; the wheel of a tree that changed is not locked any more."""
     document = tomlkit.parse(RELEASES.read_text(encoding="utf-8"))
     for entry in document["release"]:
-        if entry["version"] in digests:
-            if entry["tree"] != digests[entry["version"]]:
-                entry["tree"] = digests[entry["version"]]
-                # Another tree gives another wheel, which `verify --update` builds and locks.
-                entry.pop("wheel", None)
+        if entry["version"] in digests and entry["tree"] != digests[entry["version"]]:
+            entry["tree"] = digests[entry["version"]]
+            # Another tree gives another wheel, which `verify --update` builds and locks.
+            entry.pop("wheel", None)
     replace(RELEASES, tomlkit.dumps(document))
 
 

@@ -23,6 +23,7 @@ class Patch:
         subject: the mail's subject, with its ``[PATCH n/m]``.
         message: the commit message below the subject, without the diffstat.
         fields: the DEP-3 fields of the message, in their order.
+        diffstat: what git writes between the message and the diff.
         diff: the diff, as bytes, from its first ``diff --git`` line.
     """
 
@@ -30,6 +31,7 @@ class Patch:
     subject: str
     message: str
     fields: tuple[tuple[str, str], ...]
+    diffstat: str
     diff: bytes
 
     @property
@@ -64,12 +66,14 @@ def read_patch(path: Path) -> Patch:
             f"{path} is not a patch in git's mail format; if quilt refreshed it, run "
             "`python -m patchset export RELEASE --refresh`"
         )
-    message = mail.get_content().partition("\n---\n")[0].strip()
+    message, _, diffstat = mail.get_content().partition("\n---\n")
+    message = message.strip()
     return Patch(
         path=path,
         subject=str(mail["subject"]),
         message=message,
         fields=tuple((key, value) for key, value in _DEP3.findall(message)),
+        diffstat=diffstat,
         diff=b"diff --git " + tail,
     )
 
