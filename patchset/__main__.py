@@ -94,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_commits(added: dict[str, argparse.ArgumentParser]) -> None:
     """The options of the verbs that handle a series as commits."""
+    added["status"].add_argument("--check-index", action="store_true", help="name releases that are not pinned yet")
     added["verify"].add_argument(
         "--style", action="store_true", help="also run upstream's ruff, as it pins and configures it"
     )

@@ -101,8 +101,9 @@ def _finish(port: Port, tree: Path) -> str:
     stage = staged(release, tree)
     try:
         digests = {} if own else _shared_digests(shared, stage.name)
-        # A series that a release of the line does not take is this release's own.
-        series = release.version if own or len(digests) < len(shared) else release.line
+        # A series that a release of the line does not take, or that lacks what it still needs, is this release's own.
+        fits = not own and not (shared and port.retired) and len(digests) == len(shared)
+        series = release.line if fits else release.version
         digests = {release.version: digest(release, stage.name), **(digests if series == release.line else {})}
         swap(stage, PATCHES / series)
     finally:
