@@ -19,6 +19,10 @@ _VERBS = {
     "index": ("write a static package index beside the wheels", "python -m patchset index dist"),
     "checkout": ("lay out a series as git commits", "python -m patchset checkout 0.18.1"),
     "adopt": ("pin a new upstream release and carry the patches over", "python -m patchset adopt 0.22.0"),
+    "pr": (
+        "write what it takes to send the patches upstream; send nothing",
+        "python -m patchset pr ../peft -o pull-requests --tests",
+    ),
     "export": ("write a work tree's commits back to patch files", "python -m patchset export 0.18.1 --line"),
 }
 _PYTHON = "runs upstream's tests; {release} stands for the release. Default: that of tox's environment for it"
@@ -102,6 +106,11 @@ def _add_commits(added: dict[str, argparse.ArgumentParser]) -> None:
         "--tests", action="store_true", help="also run each patch's tests without and with it (minutes)"
     )
     added["verify"].add_argument("--python", metavar="PATH", help=_PYTHON)
+    added["pr"].add_argument("clone", metavar="CLONE", help="a clone of upstream's repository, at its main")
+    added["pr"].add_argument("-o", "--output", default="pull-requests", metavar="FOLDER", help="default: %(default)s")
+    added["pr"].add_argument("--tests", action="store_true", help="run each patch's tests without and with it")
+    added["pr"].add_argument("--python", metavar="PATH", help=_PYTHON)
+    added["pr"].add_argument("--json", action="store_true", help="print the result as JSON")
     added["adopt"].add_argument("release", metavar="RELEASE")
     added["adopt"].add_argument("--sdist", metavar="PATH", help="upstream's sdist, or a folder of them; no index then")
     added["adopt"].add_argument("--tests", action="store_true", help="see by its tests whether upstream has a fix")

@@ -11,7 +11,7 @@ from pathlib import Path
 from patchset._errors import PatchsetError
 
 # https://dep-team.pages.debian.net/deps/dep3/
-_DEP3 = re.compile(r"^(Origin|Bug|Forwarded|Applied-Upstream|Last-Update): (\S.*)$", re.MULTILINE)
+DEP3 = re.compile(r"^(Origin|Bug|Forwarded|Applied-Upstream|Last-Update): (\S.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def read_patch(path: Path) -> Patch:
         path=path,
         subject=str(mail["subject"]),
         message=message,
-        fields=tuple((key, value) for key, value in _DEP3.findall(message)),
+        fields=tuple((key, value) for key, value in DEP3.findall(message)),
         diffstat=diffstat,
         diff=b"diff --git " + tail,
     )
