@@ -22,7 +22,15 @@ _VERBS = {
     ),
     "release": ("make the folder to publish: wheels, sdists, index, checksums, notes", "python -m patchset release"),
     "index": ("write a static package index beside the wheels", "python -m patchset index dist"),
+    "checkout": ("lay out a series as git commits", "python -m patchset checkout 0.18.1"),
+    "adopt": ("pin a new upstream release and carry the patches over", "python -m patchset adopt 0.22.0"),
+    "pr": (
+        "write what it takes to send the patches upstream; send nothing",
+        "python -m patchset pr ../peft -o pull-requests --tests",
+    ),
+    "export": ("write a work tree's commits back to patch files", "python -m patchset export 0.18.1 --line"),
 }
+_PYTHON = "runs upstream's tests; {release} stands for the release. Default: that of tox's environment for it"
 # Verbs whose module has another name.
 _MODULES = {"index": "_static_index"}
 
@@ -103,7 +111,44 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="write the digests found into vendor/releases.toml, after changing a patch",
     )
+    _add_commits(added)
     return parser
+
+
+def _add_commits(added: dict[str, argparse.ArgumentParser]) -> None:
+    """The options of the verbs that handle a series as commits."""
+    added["status"].add_argument("--check-index", action="store_true", help="name releases that are not pinned yet")
+    added["verify"].add_argument(
+        "--style", action="store_true", help="also run upstream's ruff, as it pins and configures it"
+    )
+    added["verify"].add_argument(
+        "--tests", action="store_true", help="also run each patch's tests without and with it (minutes)"
+    )
+    added["verify"].add_argument("--python", metavar="PATH", help=_PYTHON)
+    added["pr"].add_argument("clone", metavar="CLONE", help="a clone of upstream's repository, at its main")
+    added["pr"].add_argument("-o", "--output", default="pull-requests", metavar="FOLDER", help="default: %(default)s")
+    added["pr"].add_argument("--tests", action="store_true", help="run each patch's tests without and with it")
+    added["pr"].add_argument("--python", metavar="PATH", help=_PYTHON)
+    added["pr"].add_argument("--json", action="store_true", help="print the result as JSON")
+    added["adopt"].add_argument("release", metavar="RELEASE")
+    added["adopt"].add_argument("--sdist", metavar="PATH", help="upstream's sdist, or a folder of them; no index then")
+    added["adopt"].add_argument("--tests", action="store_true", help="see by its tests whether upstream has a fix")
+    added["adopt"].add_argument("--python", metavar="PATH", help=_PYTHON)
+    steps = added["adopt"].add_mutually_exclusive_group()
+    steps.add_argument("--continue", action="store_true", dest="go_on", help="go on after a conflict")
+    steps.add_argument("--abort", action="store_true", help="remove the work tree; nothing else was changed")
+    added["adopt"].add_argument("--json", action="store_true", help="print the result as JSON")
+    for name in ("checkout", "export"):
+        added[name].add_argument("release", metavar="RELEASE")
+        added[name].add_argument("folder", nargs="?", metavar="FOLDER", help="default: vendor/work-RELEASE")
+    added["checkout"].add_argument("--sdist", metavar="PATH", help="upstream's sdist, or a folder of them")
+    added["export"].add_argument(
+        "--line", action="store_true", help="try and lock every release that shares the series, too"
+    )
+    added["export"].add_argument(
+        "--refresh", action="store_true", help="rewrite the patch files from themselves, after `quilt refresh`"
+    )
+    added["export"].add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 if __name__ == "__main__":

@@ -50,6 +50,19 @@ def touched(patch: Patch) -> list[str]:
     return sorted({_name(patch, change) for change in _parse(patch)})
 
 
+def added_lines(patch: Patch) -> dict[str, set[int]]:
+    """The numbers of the lines that a patch adds or changes, by file, as they are with the patch."""
+    return {
+        _name(patch, change): {line.target_line_no or 0 for hunk in change for line in hunk if line.is_added}
+        for change in _parse(patch)
+    }
+
+
+def counts(patch: Patch) -> dict[str, tuple[int, int]]:
+    """How many lines a patch adds to and removes from each file."""
+    return {_name(patch, change): (change.added, change.removed) for change in _parse(patch)}
+
+
 def _parse(patch: Patch) -> PatchSet:
     try:
         changes = PatchSet.from_string(patch.diff.decode())

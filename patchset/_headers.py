@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from patchset._apply import touched
+from packaging.version import InvalidVersion, Version
+
+from patchset._apply import counts, touched
 from patchset._errors import PatchsetError
 from patchset._series import Patch
 
 _REQUIRED = ("Origin", "Forwarded", "Last-Update")
 _URL = re.compile(r"https://\S+\Z")
+# git's diffstat: " src/peft/utils/other.py |  32 ++++---" and " 2 files changed, 9 insertions(+), 5 deletions(-)"
+_STAT = re.compile(r"^ (\S+) +\| +(\d+)\b")
+_SUMMARY = re.compile(r"^ \d+ files? changed(?:, (\d+) insertions?\(\+\))?(?:, (\d+) deletions?\(-\))?$", re.MULTILINE)
 
 
 def check(patches: Sequence[Patch]) -> None:
@@ -44,6 +49,45 @@ def _check(patch: Patch, number: int, total: int) -> None:
         datetime.date.fromisoformat(patch.field("Last-Update") or "")
     except ValueError:
         raise PatchsetError("Last-Update must be a date, YYYY-MM-DD") from None
+    if (applied := patch.field("Applied-Upstream")) is not None:
+        _check_applied(applied, forwarded)
+    _check_diffstat(patch)
     files = touched(patch)
     if not any(name.startswith("tests/") for name in files):
         raise PatchsetError("it brings no test")
+
+
+def _check_applied(applied: str, forwarded: str) -> None:
+    """``Applied-Upstream: 0.20.0, https://...``: a release and where it was merged. What is merged is not to be sent."""
+    version, _, where = applied.partition(", ")
+    try:
+        Version(version)
+    except InvalidVersion:
+        raise PatchsetError(f"Applied-Upstream must start with a release, not {version!r}") from None
+    if not _URL.match(where):
+        raise PatchsetError(f"Applied-Upstream must be a release, a comma and an address, not {applied!r}")
+    if forwarded == "no":
+        raise PatchsetError("Forwarded is no, but Applied-Upstream says that upstream has it; say not-needed")
+
+
+def _check_diffstat(patch: Patch) -> None:
+    """Does the diffstat below the message name the files and the numbers of lines that the diff has?"""
+    said = {}
+    for line in patch.diffstat.splitlines():
+        if match := _STAT.match(line):
+            said[match[1]] = int(match[2])
+    changed = counts(patch)
+    # git shortens long names from the left: .../trainable_tokens/layer.py
+    found = {_said_name(name, said): sum(lines) for name, lines in changed.items()}
+    if found != said:
+        wrong = sorted(set(found.items()) ^ set(said.items()))
+        raise PatchsetError(f"its diffstat does not say what it changes: {wrong[0][0]}; export it again")
+    summary = _SUMMARY.search(patch.diffstat)
+    totals = tuple(sum(lines[side] for lines in changed.values()) for side in (0, 1))
+    if summary is None or (int(summary[1] or 0), int(summary[2] or 0)) != totals:
+        raise PatchsetError(f"its diffstat does not sum up to +{totals[0]} and -{totals[1]}; export it again")
+
+
+def _said_name(name: str, said: Collection[str]) -> str:
+    short = (other for other in said if other.startswith(".../") and name.endswith(other.removeprefix("...")))
+    return name if name in said else next(short, name)

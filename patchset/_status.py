@@ -22,7 +22,9 @@ def run(options: argparse.Namespace) -> int:
     series = {release.series: read_series(release.series_dir) for release in releases}
     fixed = {patch.slug: version for patches in series.values() for patch in patches if (version := _applied(patch))}
     rows = [_row(release, series[release.series], fixed) for release in releases]
+    missing = _unpinned(releases) if options.check_index else []
     if options.json:
+        rows += [{"release": version, "pinned": False} for version in missing]
         print(json.dumps(rows, indent=2))
         return 0
     table = Table("release", "line", "affected", "wheel version", "patch", "upstream", box=box.SIMPLE_HEAD)
@@ -35,7 +37,17 @@ def run(options: argparse.Namespace) -> int:
     if not console.is_terminal:
         console = Console(width=100)  # a pipe has no width, and nothing may be cut off there
     console.print(table)
+    for version in missing:
+        print(f"not pinned yet: {version}; `python -m patchset adopt {version}`")
     return 0
+
+
+def _unpinned(releases: list[Release]) -> list[str]:
+    """The releases on the index that are not pinned, but for those older than the oldest pin, which have no bug."""
+    from patchset._download import available  # late: the client is needed here alone
+
+    pinned = {Version(release.version) for release in releases}
+    return [version for version in available() if Version(version) not in pinned and Version(version) > min(pinned)]
 
 
 def _row(release: Release, patches: list[Patch], fixed: dict[str, str]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import tomlkit
 from packaging.version import Version
 from rich.console import Console
 
-from patchset import _headers, _parity, _reproduce
+from patchset import _headers, _parity, _reproduce, _truth
 from patchset._build import build_wheels
 from patchset._digest import tree_digest
 from patchset._errors import PatchsetError
@@ -65,6 +65,10 @@ def run(options: argparse.Namespace) -> int:
     for release in releases:
         with console.status(f"verifying {release.version}"):
             report = verify(release, options.sdist, reproducible=options.reproducible)
+            if options.style and "zero fuzz" in report.passed:
+                report.check("style", lambda release=release: _style(release, options.sdist))  # type: ignore[misc]
+            if options.tests and "zero fuzz" in report.passed:
+                report.check("tests", lambda release=release: _truth.tests(release, options.python))  # type: ignore[misc]
         reports.append(report)
         mark = "[red]failed[/]" if report.failed else "[green]ok[/]"
         console.print(
@@ -91,6 +95,7 @@ def verify(release: Release, sdist: str | None = None, *, reproducible: bool = F
     report = Report(release.version)
     report.check("pin", lambda: obtain(release, sdist))
     report.check("headers", lambda: _headers.check(read_series(release.series_dir)))
+    report.check("applied upstream", lambda: _truth.applied_upstream(release))
     if report.failed:
         return report  # what follows would only repeat it
     with tempfile.TemporaryDirectory() as scratch:
@@ -106,6 +111,12 @@ def verify(release: Release, sdist: str | None = None, *, reproducible: bool = F
     if reproducible:
         report.check("reproducible", lambda: _reproduce.check(release, sdist))
     return report
+
+
+def _style(release: Release, sdist: str | None) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        tree = patch_tree(release, Path(scratch), sdist)
+        _truth.style(tree.path, tree.changed)
 
 
 def is_newest_of_series(release: Release) -> bool:

@@ -1,0 +1,150 @@
+"""History again: with the pins as they were, adopting a release gives the patches that this repository carries."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import tomlkit
+from packaging.version import Version
+
+from patchset._fetch import obtain, on_disk
+from patchset._pins import ROOT, find, load
+from patchset._series import read_series
+from patchset._worktree import lay_out
+from tests.patchset.conftest import Run, environment
+
+STATES = {"applies", "applies with changes", "is already upstream", "conflicts"}
+
+
+def travel(checkout: Path, before: str) -> None:
+    """Take the releases from one on out of a checkout, with the series that only they use."""
+    pins = checkout / "vendor" / "releases.toml"
+    document = tomlkit.parse(pins.read_text())
+    for entry in [entry for entry in document["release"] if Version(entry["version"]) >= Version(before)]:
+        document["release"].remove(entry)
+    pins.write_text(tomlkit.dumps(document))
+    kept = {entry["series"] for entry in document["release"]}
+    for folder in (checkout / "patches").iterdir():
+        if folder.name not in kept:
+            shutil.rmtree(folder)
+    (checkout / "CHANGELOG.md").write_text("# Changelog\n\n## Unreleased\n\n- Something.\n")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = {f"GIT_{role}_{part}": "a" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
+    quiet = environment(**identity, GIT_CONFIG_GLOBAL=os.devnull, GIT_EDITOR="true")
+    return subprocess.run(
+        ["git", *arguments], cwd=folder, env=quiet, check=True, capture_output=True, text=True
+    ).stdout
+
+
+@pytest.mark.parametrize(
+    ("version", "retired"), [("0.19.0", set()), ("0.20.0", {"forward-kwargs"}), ("0.21.0", set())]
+)
+def test_history(tool: Run, checkout: Path, tmp_path: Path, version: str, retired: set[str]) -> None:
+    """Whatever conflicts is resolved as it was then; the result is the series that is committed."""
+    truth = find(version, load())
+    lay_out(truth, tmp_path / "truth", [(patch.slug, patch.path) for patch in read_series(truth.series_dir)])
+    names = [patch.slug for patch in read_series(truth.series_dir)]
+    commits = dict(zip(names, git(tmp_path / "truth", "rev-list", "--reverse", "stock..HEAD").split(), strict=True))
+    travel(checkout, version)
+    unchanged = (checkout / "vendor" / "releases.toml").read_bytes()
+    tree = checkout / "vendor" / f"work-{version}"
+    result = tool(checkout, "adopt", version, "--json")
+    while result.returncode == 1:
+        report = json.loads(result.stdout)
+        last = report["patches"][-1]
+        assert last["state"] == "conflicts", result.stderr
+        assert (checkout / "vendor" / "releases.toml").read_bytes() == unchanged, "nothing is half-pinned"
+        assert not (checkout / "patches" / truth.series).exists()
+        assert any("<<<<<<< " in (tree / name).read_text() for name in last["note"].split(", ")), "git's markers"
+        again = tool(checkout, "adopt", version, "--continue")
+        assert "git am is under way" in again.stderr
+        git(tree, "fetch", "--quiet", str(tmp_path / "truth"), commits[last["name"]])
+        git(tree, "checkout", "FETCH_HEAD", "--", ".")
+        git(tree, "am", "--continue")
+        result = tool(checkout, "adopt", version, "--continue", "--json")
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    states = {patch["name"]: patch["state"] for patch in report["patches"]}
+    assert {name for name, state in states.items() if state == "is already upstream"} == retired
+    assert set(states.values()) <= STATES - {"conflicts"}
+    # The series of a line is written for its newest release; what it does to this one is the same.
+    pin = next(entry for entry in tomlkit.parse((checkout / "vendor/releases.toml").read_text())["release"]
+               if entry["version"] == version)  # fmt: skip
+    assert (pin["sha256"], pin["size"], pin["series"]) == (truth.sha256, truth.size, truth.line)
+    assert pin["tree"] == truth.tree
+    written = [path.partition("-")[2] for path in (checkout / "patches" / truth.line / "series").read_text().split()]
+    assert written == [f"{name}.patch" for name in names]
+    changelog = (checkout / "CHANGELOG.md").read_text()
+    for name in retired:
+        assert f"- `{name}` ended with line 0.19: upstream released a fix in {version} (https://" in changelog
+    assert changelog.count("ended with") == len(retired)
+    (verified,) = json.loads(tool(checkout, "verify", version, "--json").stdout)
+    # what says that 0.20.0 has the fix cannot be checked before that is pinned
+    ahead = [message for message in verified["failed"] if "says that 0.20.0 has the fix, but no such" in message]
+    assert verified["failed"] == ahead
+    assert bool(ahead) == (version == "0.19.0")
+    assert tool(checkout, "adopt", version, "--continue").returncode == 1, "nothing is left to go on with"
+
+
+def test_a_patch_that_upstream_has_taken_as_it_is(tool: Run, checkout: Path, tmp_path: Path) -> None:
+    """A made-up 0.21.3 with our first patch in it: it is retired, the others apply, and the line takes them."""
+    (first, *_) = read_series(ROOT / "patches" / "0.21")
+    newest = load()[-1]
+    lay_out(newest, tmp_path / "peft-0.21.3", [(first.slug, first.path)])
+    shutil.rmtree(tmp_path / "peft-0.21.3" / ".git")
+    for name in ("setup.py", "src/peft/__init__.py"):
+        path = tmp_path / "peft-0.21.3" / name
+        path.write_text(path.read_text().replace(f'"{newest.version}"', '"0.21.3"'))
+    links = tmp_path / "links"
+    links.mkdir()
+    subprocess.run(["tar", "czf", links / "peft-0.21.3.tar.gz", "peft-0.21.3"], cwd=tmp_path, check=True)
+    before = (checkout / "patches" / "0.21" / "series").read_text()
+    mine = {"PATCHSET_CACHE": str(tmp_path / "cache"), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": None, "UV_INDEX": None}
+    for release in load():
+        if release.line == "0.21":
+            obtain(release)
+            found = on_disk(release)
+            assert found is not None
+            (tmp_path / "cache").mkdir(exist_ok=True)
+            shutil.copy(found, tmp_path / "cache")
+    missing = tool(checkout, "adopt", "0.21.4", UV_FIND_LINKS=links.as_uri(), **mine)
+    assert "has no sdist of peft 0.21.4; the newest is 0.21.3" in missing.stderr
+    status = tool(checkout, "status", "--check-index", UV_FIND_LINKS=links.as_uri(), **mine)
+    assert "not pinned yet: 0.21.3" in status.stdout
+    result = tool(checkout, "adopt", "v0.21.3", UV_FIND_LINKS=links.as_uri(), **mine)
+    assert result.returncode == 0, result.stderr + result.stdout
+    assert f"{first.slug} is already upstream: its change is there as it is" in result.stdout
+    assert f"say `Applied-Upstream: 0.21.3, ADDRESS` in {first.slug}" in result.stdout
+    # 0.21.2 needs the patch still, so that its series stays
+    assert (checkout / "patches" / "0.21" / "series").read_text() == before
+    assert first.slug not in (checkout / "patches" / "0.21.3" / "series").read_text()
+    verified = tool(checkout, "verify", "0.21.3", "0.21.2", "--sdist", str(links.parent / "all"))
+    assert verified.returncode == 1, "no such folder"
+    shutil.copy(links / "peft-0.21.3.tar.gz", tmp_path / "cache")
+    assert tool(checkout, "verify", "0.21.3", "0.21.2", **mine).returncode == 0
+    assert (
+        "not pinned yet" not in tool(checkout, "status", "--check-index", UV_FIND_LINKS=links.as_uri(), **mine).stdout
+    )
+
+
+def test_abort(tool: Run, checkout: Path) -> None:
+    travel(checkout, "0.20.0")
+    assert tool(checkout, "adopt", "0.20.0").returncode == 1
+    again = tool(checkout, "adopt", "0.20.0")
+    assert "--continue" in again.stderr
+    assert "--abort" in again.stderr
+    assert tool(checkout, "adopt", "0.20.0", "--abort").returncode == 0
+    assert not (checkout / "vendor" / "work-0.20.0").exists()
+    assert tool(checkout, "adopt", "0.20.0", "--abort").returncode == 1
+
+
+def test_what_is_pinned_and_applies_is_not_adopted(tool: Run, checkout: Path) -> None:
+    result = tool(checkout, "adopt", "0.18.1")
+    assert result.stderr == "error: 0.18.1 is pinned, and its series patches/0.18 applies\n"

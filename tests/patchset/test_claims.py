@@ -1,0 +1,100 @@
+"""verify holds what patch files say against what they do and against upstream."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from patchset._apply import added_lines
+from patchset._errors import PatchsetError
+from patchset._pins import PATCHES
+from patchset._prove import interpreter, new_tests
+from patchset._series import read_patch
+from tests.patchset.conftest import Run
+
+FORWARD = "0001-forward-kwargs.patch"
+APPLIED = "Applied-Upstream: 0.20.0, https"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (APPLIED, "Applied-Upstream: soon, https", "must start with a release"),
+        (APPLIED, "Applied-Upstream: 0.20.0 https", "must start with a release"),
+        ("Forwarded: not-needed", "Forwarded: no", "say not-needed"),
+        (" tests/test_other.py     |", " tests/test_othre.py     |", "diffstat does not say what it changes"),
+        (" tests/test_other.py     | 126", " tests/test_other.py     | 125", "diffstat does not say what it changes"),
+        (r"143 insertions", "144 insertions", "does not sum up to +143 and -15"),
+        (APPLIED, "Applied-Upstream: 0.22.0, https", "no such release is pinned"),
+        (APPLIED, "Applied-Upstream: 0.18.0, https", "retire it from 0.18"),
+        (APPLIED, "Applied-Upstream: 0.19.0, https", "but 0.19 carries it"),
+    ],
+)
+def test_claims_that_are_not_true(tool: Run, checkout: Path, old: str, new: str, message: str) -> None:
+    patch = checkout / "patches" / "0.18" / FORWARD
+    text = patch.read_text()
+    assert old in text
+    patch.write_text(text.replace(old, new, 1))
+    result = tool(checkout, "verify", "0.18.1")
+    assert result.returncode == 1
+    assert message in result.stdout
+    assert FORWARD in result.stdout
+
+
+def test_a_fix_that_is_not_there(tool: Run, checkout: Path) -> None:
+    """A patch that upstream is said to have, but whose code is as it was."""
+    for path in checkout.glob("patches/0.21/*-trainable-tokens.patch"):
+        path.rename(path.with_name(path.name.replace("trainable-tokens", "other-name")))
+        series = path.parent / "series"
+        series.write_text(series.read_text().replace("trainable-tokens", "other-name"))
+    patch = checkout / "patches" / "0.20" / "0001-trainable-tokens.patch"
+    claim = "Forwarded: not-needed\nApplied-Upstream: 0.21.2, https://example.org/1"
+    patch.write_text(patch.read_text().replace("Forwarded: no", claim))
+    result = tool(checkout, "verify", "0.20.0")
+    assert "says that 0.21.2 has the fix, but still applies there" in result.stdout
+
+
+@pytest.mark.skipif(not shutil.which("uv"), reason="uv is not installed")
+def test_style(tool: Run, checkout: Path) -> None:
+    """Upstream's own ruff runs; a line that it would break is found."""
+    result = tool(checkout, "verify", "0.21.2", "--style")
+    assert ", style" in result.stdout, result.stdout + result.stderr
+    patch = checkout / "patches" / "0.21" / "0001-trainable-tokens.patch"
+    text = patch.read_text()
+    assert "+        # all arguments are passed by keyword\n" in text
+    patch.write_text(
+        text.replace("+        if args:\n", "+        if (args):\n").replace(
+            "+        # all arguments are passed by keyword\n", "+        # all arguments are passed by keyword  \n"
+        )
+    )
+    result = tool(checkout, "verify", "0.21.2", "--style")
+    assert "style: ruff==0.16.4 check: trailing-whitespace" in result.stdout
+
+
+def test_tests_of_a_patch(tmp_path: Path) -> None:
+    """A new class counts as one, a new test of a class that was there as itself, imports not at all."""
+    patch = read_patch(PATCHES / "0.18" / FORWARD)
+    target = tmp_path / "tests" / "test_other.py"
+    target.parent.mkdir()
+    added = added_lines(patch)["tests/test_other.py"]
+    imports = ["import x"] * (min(added) - 1)
+    shared = ["class TestNew:", "    shared = 1", "    def test_one(self):"]
+    target.write_text("\n".join([*imports, *shared, *["        x"] * len(added)]))
+    assert new_tests(patch, tmp_path) == ["tests/test_other.py::TestNew"]
+    methods = ["    def test_two(self):", *["        x"] * len(added)]
+    target.write_text(
+        "\n".join(["class TestOld:", "    shared = 1", *imports[2:], *methods]).replace("import", "   #")
+    )
+    assert new_tests(patch, tmp_path) == ["tests/test_other.py::TestOld::test_two"]
+
+
+def test_interpreter(tmp_path: Path) -> None:
+    python = tmp_path / "0.18.1" / "python"
+    python.parent.mkdir()
+    python.touch()
+    assert interpreter("0.18.1", f"{tmp_path}/{{release}}/python") == python
+    with pytest.raises(PatchsetError, match=re.escape(f"no such interpreter: {tmp_path}/python")):
+        interpreter("0.18.1", f"{tmp_path}/python")

@@ -1,0 +1,116 @@
+"""The upstream kit and the proofs by tests; a stand-in for pytest says what real runs said, as these need torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from patchset._fetch import obtain
+from patchset._kit import without_fields
+from patchset._pins import load
+from patchset._series import read_series
+from patchset._unpack import unpack
+from tests.patchset.conftest import Run, environment
+
+# Passes three tests where the source is as it is committed; where a part was taken back, fails two of them.
+STAND_IN = """#!{python}
+import pathlib, subprocess, sys
+(report,) = [a.partition("=")[2] for a in sys.argv if a.startswith("--junitxml=")]
+repository = pathlib.Path(".git").exists()
+broken = {broken} or repository and subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "src"], stderr=2).returncode == 1
+case = "<testcase name='t'>{{}}</testcase>"
+bad = case.format("<failure/>" if broken else "")
+pathlib.Path(report).write_text("<testsuite>" + case.format("") + bad * 2 + "</testsuite>")
+print("ran", sys.argv[-1])
+"""
+
+
+def stand_in(folder: Path, broken: object = False) -> str:
+    path = folder / "python"
+    path.write_text(STAND_IN.format(python=sys.executable, broken=broken))
+    path.chmod(0o755)
+    return str(path)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = {f"GIT_{role}_{part}": "a" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
+    quiet = environment(**identity, GIT_CONFIG_GLOBAL=os.devnull)
+    return subprocess.run(
+        ["git", *arguments], cwd=folder, env=quiet, check=True, capture_output=True, text=True
+    ).stdout
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A repository made from the newest sdist, since upstream's own cannot be had here; one file has moved on."""
+    newest = load()[-1]
+    folder = unpack(obtain(newest), tmp_path, newest.folder)
+    other = folder / "src" / "peft" / "utils" / "other.py"
+    other.write_text(f'"""Moved on."""\n\n{other.read_text()}')
+    git(folder, "init", "--quiet")
+    git(folder, "add", "--all", "--force")
+    git(folder, "commit", "--quiet", "--message", "main")
+    return folder
+
+
+def test_kit(tool: Run, checkout: Path, clone: Path, tmp_path: Path) -> None:
+    before = git(clone, "rev-parse", "HEAD"), git(clone, "for-each-ref"), git(clone, "status", "--porcelain")
+    result = tool(checkout, "pr", str(clone), "-o", "kit", "--python", stand_in(tmp_path), "--json")
+    assert result.returncode == 0, result.stderr
+    assert before == (git(clone, "rev-parse", "HEAD"), git(clone, "for-each-ref"), git(clone, "status", "--porcelain"))
+    sendable = [patch for patch in read_series(load()[-1].series_dir) if patch.field("Forwarded") == "no"]
+    folders = sorted((checkout / "kit").iterdir())
+    assert [entry["name"] for entry in json.loads(result.stdout)] == [folder.name for folder in folders]
+    assert {folder.name.partition("-")[2] for folder in folders} == {patch.slug for patch in sendable}
+    sizes = [int(entry["kind"].split()[0]) for entry in json.loads(result.stdout)]
+    assert sizes == sorted(sizes), "smallest first"
+    for folder in folders:
+        mails = sorted(folder.glob("*.patch"))
+        git(clone, "checkout", "--quiet", "--detach", before[0].strip())
+        git(clone, "am", "--quiet", *map(str, mails))
+        assert git(clone, "log", "-1", "--format=%s").strip() == (folder / "title.txt").read_text().strip()
+        assert "Origin: " not in git(clone, "log", "-1", "--format=%B")
+        body, checklist = (folder / "body.md").read_text(), (folder / "checklist.md").read_text()
+        assert "- without the change: 1 passed, 2 failed, 0 skipped" in body
+        assert "- with the change: 3 passed, 0 failed, 0 skipped" in body
+        assert "AI assistance was used" in body
+        assert "pytest tests/test_" in body
+        assert ("Only the last commit is new" in body) == (len(mails) > 1)
+        assert str(tmp_path) not in body + checklist + (folder / "tests-before.txt").read_text(), "no paths of ours"
+        assert "@peft-triage approved" in checklist
+        assert "Title: " in (folder / "issue.md").read_text()
+    again = tool(checkout, "pr", str(clone), "-o", "kit")
+    assert again.stderr == "error: kit is not empty; name another folder with -o\n"
+
+
+def test_a_patch_that_does_not_fit_main(tool: Run, checkout: Path, clone: Path) -> None:
+    (clone / "src" / "peft" / "utils" / "other.py").write_text("pass\n")
+    git(clone, "commit", "--quiet", "--all", "--message", "rewritten")
+    result = tool(checkout, "pr", str(clone), "-o", "kit")
+    assert result.returncode == 1
+    assert "does not fit upstream" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (checkout / "kit").exists()
+
+
+def test_fields_are_taken_out() -> None:
+    mail = b"From 0\nSubject: x\n\nWords.\n\nOrigin: vendor\nForwarded: no\nLast-Update: 2026-01-01\n---\n a | 1 +\n"
+    assert without_fields(mail) == b"From 0\nSubject: x\n\nWords.\n---\n a | 1 +\n"
+
+
+def test_verify_runs_the_tests_without_and_with_each_patch(tool: Run, checkout: Path, tmp_path: Path) -> None:
+    result = tool(checkout, "verify", "0.19.1", "--tests", "--python", stand_in(tmp_path))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.rstrip().endswith(", tests")
+    idle = tool(checkout, "verify", "0.21.2", "--tests", "--python", stand_in(tmp_path, broken=True))
+    assert "with it, its own tests give 1 passed, 2 failed, 0 skipped" in idle.stdout
+    untrue = tool(checkout, "verify", "0.19.1", "--tests", "--python", stand_in(tmp_path, broken="not repository"))
+    assert "says that 0.20.0 has the fix; there, 1 passed, 2 failed" in untrue.stdout
+    missing = tool(checkout, "verify", "0.21.2", "--tests")
+    assert missing.returncode == 0
+    assert "skipped tests: no environment; `tox -e py311-peft0.21.2 --notest` makes one" in missing.stdout
