@@ -31,6 +31,8 @@ from packaging.version import Version
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 
+pytest_plugins = ["pytester"]  # runs these markers against a made-up PEFT, in tests/wrappers/test_markers.py
+
 LOCAL_LABEL = "kwargs"  # a patched release is X.Y.Z+kwargs.N
 
 

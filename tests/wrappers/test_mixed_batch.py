@@ -115,11 +115,12 @@ def test_length_check(names: list[str], by_keyword: bool) -> None:
         wrapper(adapter_names=names, input=value) if by_keyword else wrapper(value, adapter_names=names)
 
 
-# Stock looks at the length, or for a positional argument, before it looks at the type.
+# Stock looks for a positional argument, and at its length, before it looks at the type.
 NOT_THE_TYPE = pytest.mark.stock_fails(
     ">=0.15", raises=(AssertionError, ValueError), match="Regex pattern did not match|Length of `adapter_names`"
 )
 NOT_THE_TYPE_0_19 = pytest.mark.stock_fails("<0.20", raises=AssertionError, match="Regex pattern did not match")
+NO_LEN = pytest.mark.stock_fails(">=0.15", raises=AssertionError, match=r"has no len\(\)")
 X = torch.ones(3, 4)
 
 
@@ -146,6 +147,7 @@ X = torch.ones(3, 4)
         pytest.param(
             nn.LayerNorm(4), lambda w: w(X, adapter_names=NAMES[:2]), marks=[NOT_THE_TYPE], id="wrong length"
         ),
+        pytest.param(Recorder(), lambda w: w(None, adapter_names=NAMES), marks=[NO_LEN], id="no length"),
     ],
 )
 @pytest.mark.row("adapter_names: unsupported type")
@@ -160,14 +162,15 @@ def test_unsupported_type(module: nn.Module, call: Callable[[nn.Module], object]
     [({"hidden_states": X}, ["input", "hidden_states"]), ({"a": X, "b": X}, ["input", "a", "b"]), ({}, ["input"])],
     ids=["another keyword", "two other keywords", "nothing at all"],
 )
-@pytest.mark.stock_fails(">=0.15", raises=AssertionError, match="says nothing of")
+@pytest.mark.stock_fails(">=0.15", raises=AssertionError, match="says nothing of|an internal name")
 @pytest.mark.row("adapter_names: no batch input")
 def test_no_batch_input(kwargs: dict[str, Tensor], words: list[str]) -> None:
     wrapper = two_adapters(nn.Linear(4, 2))
     with pytest.raises(TypeError) as caught:
         wrapper(**kwargs, adapter_names=NAMES)
-    for word in ["adapter_names", *words]:
+    for word in words:
         assert re.search(rf"\b{word}\b", str(caught.value)), f"{caught.value} says nothing of {word}"
+    assert "_mixed_batch_forward" not in str(caught.value), "an internal name"
 
 
 @pytest.mark.parametrize("by_keyword", [pytest.param(True, marks=[NEEDS_X]), False], ids=["keyword", "position"])
@@ -177,6 +180,18 @@ def test_disabled_wrapper_ignores_adapter_names(by_keyword: bool) -> None:
     wrapper.enable_adapters(False)
     got = wrapper(input=X, adapter_names=NAMES) if by_keyword else wrapper(X, adapter_names=NAMES)
     assert torch.equal(got, wrapper.original_module(X))
+
+
+@pytest.mark.parametrize("by_keyword", [pytest.param(True, marks=[NEEDS_X]), False], ids=["keyword", "position"])
+@pytest.mark.row("adapter_names: ignored when disabled")
+def test_disabled_wrapper_of_an_unsupported_type_ignores_adapter_names(by_keyword: bool) -> None:
+    wrapper = two_adapters(Tower())
+    wrapper.enable_adapters(False)
+    if by_keyword:
+        got = wrapper(pixel_values=X, pixel_position_ids=X, adapter_names=NAMES)
+    else:
+        got = wrapper(X, X, adapter_names=NAMES)
+    assert torch.equal(got, wrapper.original_module(X, X))
 
 
 @pytest.mark.row("forward: adapter_names=None is no mixed batch")

@@ -11,115 +11,17 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from peft.utils.other import ModulesToSaveWrapper
+from peft import PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from .modules import aux_wrappers, base_of, shift
+from .modules import aux_wrappers, shift
+from .nested import IDS, PREFIX, Bert, config, train, untrained, wrapper_at
 
-IDS = torch.tensor([[0, 1, 2], [3, 4, 1]])
-PREFIX = "base_model.model."
 UNTRAINED = pytest.mark.stock_fails(">=0.15", raises=AssertionError, match="not trained")
 WRAPPED_TWICE = pytest.mark.stock_fails(">=0.15", raises=AssertionError, match="wrapped inside")
 NOT_SAVED = pytest.mark.stock_fails(">=0.15", raises=AssertionError, match="not the trained value")
 NOT_LOADED = pytest.mark.stock_fails(">=0.15", raises=KeyError, match="base_model.model.")
-
-
-class Embeddings(nn.Module):
-    """Bert's embeddings in small."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.word_embeddings = nn.Embedding(6, 4)
-        self.position_embeddings = nn.Embedding(3, 4)
-        self.LayerNorm = nn.LayerNorm(4)
-
-    def forward(self, ids: Tensor) -> Tensor:
-        return self.LayerNorm(self.word_embeddings(ids) + self.position_embeddings.weight[: ids.shape[1]])
-
-
-class SelfAttention(nn.Module):
-    """ViT's inner `attention.attention`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.query = nn.Linear(4, 4)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        return self.query(hidden).tanh()
-
-
-class Attention(nn.Module):
-    """ViT's outer `attention`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.attention = SelfAttention()
-        self.output = nn.Linear(4, 4)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        return self.output(self.attention(hidden))
-
-
-class Encoder(nn.Module):
-    """An encoder that holds an `encoder`, as several vision and speech models do."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
-        self.norm = nn.LayerNorm(4)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        return self.norm(self.encoder(hidden))
-
-
-class Bert(nn.Module):
-    """Three modules with a namesake inside, and a head that a suffix finds."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embeddings = Embeddings()
-        self.attention = Attention()
-        self.encoder = Encoder()
-        self.dense = nn.Linear(4, 4)
-        self.lm_head = nn.Linear(4, 6)
-
-    def forward(self, ids: Tensor) -> Tensor:
-        return self.lm_head(self.dense(self.encoder(self.attention(self.embeddings(ids)))))
-
-
-def config(*names: str) -> LoraConfig:
-    """LoRA on a layer that has nothing to do with it, and `names` to save."""
-    return LoraConfig(target_modules=["dense"], modules_to_save=list(names))
-
-
-def train(model: nn.Module, steps: int = 2) -> None:
-    """Enough steps to move every trainable parameter."""
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        model(IDS).pow(2).mean().backward()
-        optimizer.step()
-
-
-def wrapper_at(model: PeftModel, name: str) -> ModulesToSaveWrapper:
-    """The wrapper that took the place of the user's module `name`."""
-    wrapper = base_of(model).get_submodule(name)
-    assert isinstance(wrapper, ModulesToSaveWrapper)
-    return wrapper
-
-
-def untrained(wrapper: ModulesToSaveWrapper, adapter: str = "default") -> list[str]:
-    """Parameters of the adapter's copy that are frozen, had no gradient, or have not moved."""
-    copy, original = wrapper.modules_to_save[adapter], dict(wrapper.original_module.named_parameters())
-    return [
-        name
-        for name, p in copy.named_parameters()
-        if not p.requires_grad or p.grad is None or torch.equal(p, original[name])
-    ]
-
-
 NAMES = pytest.mark.parametrize("name", ["embeddings", "attention", "encoder"])
 
 
@@ -274,6 +176,38 @@ def test_second_adapter_with_another_name() -> None:
     model.set_adapter("default")
     assert torch.equal(model(IDS), first)
     assert untrained(wrapper_at(model, "embeddings")) == [], "not trained"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("embeddings", "word_embeddings"), ("word_embeddings", "embeddings")], ids=["inner", "outer"]
+)
+@pytest.mark.row("nested names: one adapter inside, one outside")
+def test_second_adapter_inside_or_outside_the_first(first: str, second: str, tmp_path: Path) -> None:
+    plain = Bert()
+    weights = {key: value.clone() for key, value in plain.state_dict().items()}
+    base = plain(IDS)
+    model = get_peft_model(plain, config(first))
+    train(model)
+    expected = {"default": model(IDS)}
+    model.add_adapter("other", config(second))
+    assert torch.equal(model(IDS), expected["default"])
+    model.set_adapter("other")
+    assert torch.equal(model(IDS), base), "a new adapter starts from the base model"
+    other = {name: p for name, p in model.named_parameters() if ".other." in name}
+    for name, p in model.named_parameters():
+        # Up to 0.18 stock unfreezes the original below a disabled wrapper.
+        p.requires_grad_(p.requires_grad and name in other)
+    model.zero_grad()
+    train(model)
+    expected["other"] = model(IDS)
+    assert [name for name, p in other.items() if p.grad is None] == [], "not trained"
+    model.set_adapter("default")
+    assert torch.equal(model(IDS), expected["default"])
+    model.save_pretrained(tmp_path)
+    for name, folder in (("default", tmp_path), ("other", tmp_path / "other")):
+        fresh = Bert()
+        fresh.load_state_dict(weights)
+        assert torch.equal(PeftModel.from_pretrained(fresh, folder)(IDS), expected[name]), "not the trained value"
 
 
 @NAMES

@@ -1,0 +1,75 @@
+"""The markers of `tests/conftest.py`, on a made-up `peft`: an expected failure that could hide something is no use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+CONFTEST = Path(__file__).parents[1] / "conftest.py"
+TESTS = """
+import pytest
+
+known = pytest.mark.stock_fails("<0.20", raises=TypeError, match="argument: 'x'")
+pytestmark = pytest.mark.row("a row")
+
+@known
+def test_fails_as_marked():
+    raise TypeError("missing 1 required positional argument: 'x'")
+
+@known
+def test_fails_with_another_message():
+    raise TypeError("something else")
+
+@known
+def test_fails_with_another_exception():
+    raise ValueError("argument: 'x'")
+
+@known
+def test_passes():
+    pass
+
+@pytest.fixture
+def broken():
+    raise TypeError("argument: 'x'")
+
+@known
+def test_fails_in_a_fixture(broken):
+    pass
+"""
+Run = Callable[[str], pytest.RunResult]
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `TESTS` against a made-up PEFT of the given version."""
+
+    def run_with(version: str) -> pytest.RunResult:
+        for name in ("peft", "torch", "transformers"):
+            pytester.makepyfile(**{f"fakes/{name}": f"__version__ = {version!r}"})
+        monkeypatch.setenv("PYTHONPATH", str(pytester.path / "fakes"))
+        pytester.makeconftest(CONFTEST.read_text())
+        pytester.makepyfile(TESTS)
+        return pytester.runpytest_subprocess("-p", "no:cacheprovider")
+
+    return run_with
+
+
+def test_stock_in_range(run: Run) -> None:
+    result = run("0.19.1")
+    result.assert_outcomes(xfailed=1, failed=3, errors=1)
+    result.stdout.fnmatch_lines(["*stock 0.19.1 passes, but is marked to fail with TypeError*"])
+    result.stdout.fnmatch_lines(["*contract: peft 0.19.1*", "a row  stock*FAILED (4 of 5)"])
+
+
+def test_stock_out_of_range(run: Run) -> None:
+    result = run("0.20.0+cu128")  # another's local version makes it no less stock
+    result.assert_outcomes(passed=1, failed=3, errors=1)
+    result.stdout.fnmatch_lines(["a row  stock*FAILED (4 of 5)"])
+
+
+def test_patched(run: Run) -> None:
+    result = run("0.19.1+kwargs.2")
+    result.assert_outcomes(passed=1, failed=3, errors=1)
+    result.stdout.fnmatch_lines(["a row  patched*FAILED (4 of 5)"])
