@@ -37,7 +37,7 @@ def test_training_lowers_the_loss_and_reaches_the_vision_tower() -> None:
     losses = tiny.train(model, gemma.batch(), steps=8)
     assert losses[-1] < losses[0] - 0.05
     assert list(tiny.wrappers(model)) == [f"base_model.model.model.{name}" for name in gemma.save]
-    assert tiny.untrained(model) == []
+    assert tiny.untrained(model, gemma) == []
     for name, wrapper in tiny.wrappers(model).items():
         gradients = {key: p.grad for key, p in wrapper.modules_to_save["default"].named_parameters()}
         assert [f"{name}.{key}" for key, g in gradients.items() if g is None or not g.abs().sum() > 0] == []

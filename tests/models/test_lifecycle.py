@@ -57,7 +57,7 @@ def test_trains(build: Callable[[], tiny.Tiny]) -> None:
     model = case.wrap()
     losses = tiny.train(model, case.batch(), steps=4)
     assert losses[-1] < losses[0]
-    assert tiny.untrained(model) == [], "not trained"
+    assert tiny.untrained(model, case) == [], "not trained"
 
 
 @models()
@@ -142,7 +142,7 @@ def test_second_adapter(build: Callable[[], tiny.Tiny]) -> None:
     model.set_adapter("other")
     assert tiny.same(tiny.outputs(model, batch), base)
     tiny.train(model, batch, steps=3)
-    assert tiny.untrained(model, "other") == [], "not trained"
+    assert tiny.untrained(model, case, "other") == [], "not trained"
     second = tiny.outputs(model, batch)
     model.set_adapter("default")
     assert tiny.same(tiny.outputs(model, batch), first)

@@ -226,14 +226,24 @@ def outer_wrappers(model: nn.Module) -> dict[str, ModulesToSaveWrapper]:
     return {name: m for name, m in found.items() if not any(name.startswith(f"{other}.") for other in found)}
 
 
-def untrained(model: nn.Module, adapter: str = "default") -> list[str]:
-    """Parameters of the active copies that are frozen, had no gradient, or still equal the original."""
-    found = []
-    for name, wrapper in outer_wrappers(model).items():
+def reached(tiny: Tiny) -> set[str]:
+    """Parameters of the plain model that a backward pass reaches, were all of them to train."""
+    model = tiny.build().requires_grad_(True)
+    model(**tiny.batch()).loss.backward()
+    return {name for name, p in model.named_parameters() if p.grad is not None}
+
+
+def untrained(model: PeftModel, tiny: Tiny, adapter: str = "default") -> list[str]:
+    """Parameters of the active copies that should train, and are frozen, had no gradient, or equal the original."""
+    expected, found = reached(tiny), []
+    for name, wrapper in outer_wrappers(model.base_model.model).items():
         original = dict(wrapper.original_module.named_parameters())
-        for key, p in wrapper.modules_to_save[adapter].named_parameters():
-            # A key that the original has not belongs to a wrapper inside the copy.
-            if key not in original or not p.requires_grad or p.grad is None or torch.equal(p, original[key]):
+        copy = dict(wrapper.modules_to_save[adapter].named_parameters())
+        keys = {full.removeprefix(f"{name}.") for full in expected if full.startswith(f"{name}.")}
+        assert keys, f"nothing to train in {name}"
+        for key in sorted(keys):
+            p = copy.get(key)  # None where another wrapper took the place
+            if p is None or not p.requires_grad or p.grad is None or torch.equal(p, original[key]):
                 found.append(f"{name}.{key}")
     return found
 

@@ -89,7 +89,7 @@ def needs_x(releases: str) -> pytest.MarkDecorator:
     """Stock's missing `x`, as each tool reports it."""
     return pytest.mark.stock_fails(
         releases,
-        raises=(TypeError, torch._dynamo.exc.Unsupported),
+        raises=(TypeError, torch._dynamo.exc.TorchDynamoException),
         match=r"missing (1|a) required|failed to bind arguments",
     )
 

@@ -181,6 +181,7 @@ def test_second_adapter_with_another_name() -> None:
 @pytest.mark.parametrize(
     ("first", "second"), [("embeddings", "word_embeddings"), ("word_embeddings", "embeddings")], ids=["inner", "outer"]
 )
+@pytest.mark.stock_fails(">=0.15", raises=(AssertionError, IndexError), match="not trained|list index out of range")
 @pytest.mark.row("nested names: one adapter inside, one outside")
 def test_second_adapter_inside_or_outside_the_first(first: str, second: str, tmp_path: Path) -> None:
     plain = Bert()
@@ -190,6 +191,7 @@ def test_second_adapter_inside_or_outside_the_first(first: str, second: str, tmp
     train(model)
     expected = {"default": model(IDS)}
     model.add_adapter("other", config(second))
+    model.set_adapter("default")  # up to 0.17 stock makes a new wrapper's adapter the active one at once
     assert torch.equal(model(IDS), expected["default"])
     model.set_adapter("other")
     assert torch.equal(model(IDS), base), "a new adapter starts from the base model"
