@@ -173,7 +173,7 @@ def test_a_split_patch_keeps_its_name_once(tool: Run, checkout: Path, git: Git, 
 def test_line_names_releases_that_no_longer_apply(tool: Run, checkout: Path, git: Git) -> None:
     tool(checkout, "checkout", "0.15.2", "tree")
     tree = checkout / "tree"
-    # A line that 0.15.0 does not have yet: its own version
+    # A line that 0.15.1 does not have yet: its own version
     text = (tree / "setup.py").read_text()
     (tree / "setup.py").write_text(text.replace('VERSION = "0.15.2"', 'VERSION = "0.15.2"  # patched'))
     git(tree, "commit", "-qam", "Mark the version")
@@ -181,10 +181,10 @@ def test_line_names_releases_that_no_longer_apply(tool: Run, checkout: Path, git
     result = tool(checkout, "export", "0.15.2", "tree", "--line")
     assert result.returncode == 1
     assert "0.15.2: applies, locked its new digest" in result.stdout
-    assert "0.15.0: no longer applies" in result.stdout
-    assert "`python -m patchset adopt 0.15.0`" in result.stdout
+    assert "0.15.1: no longer applies" in result.stdout
+    assert "`python -m patchset adopt 0.15.1`" in result.stdout
     locked = (checkout / "vendor" / "releases.toml").read_text()
-    assert pins["0.15.0"] in locked
+    assert pins["0.15.1"] in locked
     assert pins["0.15.2"] not in locked
 
 

@@ -32,14 +32,14 @@ def only(checkout: Path, version: str) -> None:
 
 
 def test_a_release(tool: Run, checkout: Path) -> None:
-    only(checkout, "0.18.1")
+    only(checkout, "0.21.2")
     changelog = checkout / "CHANGELOG.md"
     changelog.write_text(changelog.read_text().replace("## Unreleased", "## 2026-11-23"))
     assert tool(checkout, "verify", "--update").returncode == 0
     result = tool(checkout, "release", "-o", "out", "--json")
     assert result.returncode == 0, result.stderr
     out = checkout / "out"
-    names = ["peft-0.18.1+kwargs.1-py3-none-any.whl", "peft-0.18.1+kwargs.1.tar.gz"]
+    names = ["peft-0.21.2+kwargs.1-py3-none-any.whl", "peft-0.21.2+kwargs.1.tar.gz"]
     assert [file["file"] for file in json.loads(result.stdout)] == names
     rest = {f"{names[0]}.metadata", "simple", "SHA256SUMS", "NOTES.md"}
     assert {path.name for path in out.iterdir()} == {*names, *rest}
