@@ -88,21 +88,23 @@ def test_reload(name: str, tmp_path: Path) -> None:
     assert torch.equal(PeftModel.from_pretrained(fresh, tmp_path)(IDS), expected)
 
 
-def written_by_stock(name: str, release: str) -> dict[str, Tensor]:
-    """The keys that stock writes for the nested `name`, as `test_forward_and_saved_keys` shows, and some values.
+def written_by_stock(name: str, release: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The keys that stock writes for the nested `name`, with some values, and those of them that its forward used.
 
-    Before 0.16 the inner wrappers' own names got into the file too, beside the right ones.
+    Before 0.16 forward used the inner wrappers' copies, whose names got into the file; the plain keys hold dead weights.
     """
-    state = Bert().get_submodule(name).state_dict()
-    saved = {f"{PREFIX}{name}.{key}": torch.randn(value.shape) for key, value in state.items()}
+    used = {key: torch.randn(value.shape) for key, value in Bert().get_submodule(name).state_dict().items()}
+    saved = {f"{PREFIX}{name}.{key}": value for key, value in used.items()}
     if release == "0.15.2":
-        inner = [key for key in state if key.split(".")[0].endswith(name)]
-        for head, _, tail in (key.partition(".") for key in inner):
-            for key in (f"{part}.{head}" for part in ("original_module", "modules_to_save")):
-                saved[f"{PREFIX}{name}.{key}.{tail}"] = torch.zeros(state[f"{head}.{tail}"].shape)
-            for key in (f"{head}.{part}" for part in ("original_module", "modules_to_save")):
-                saved[f"{PREFIX}{name}.{key}.{tail}"] = torch.zeros(state[f"{head}.{tail}"].shape)
-    return saved
+        for key, value in used.items():
+            head, _, tail = key.partition(".")
+            if not head.endswith(name):
+                continue
+            dead = torch.zeros_like(value)
+            saved[f"{PREFIX}{name}.{key}"] = dead
+            for part, kept in (("original_module", dead), ("modules_to_save", value)):
+                saved[f"{PREFIX}{name}.{part}.{head}.{tail}"] = saved[f"{PREFIX}{name}.{head}.{part}.{tail}"] = kept
+    return saved, used
 
 
 @NAMES
@@ -114,14 +116,14 @@ def test_stock_adapter_file_loads(name: str, release: str, tmp_path: Path) -> No
     model.peft_config["default"].modules_to_save = [name]
     model.save_pretrained(tmp_path)
     file = tmp_path / "adapter_model.safetensors"
-    values = written_by_stock(name, release)
-    save_file(
-        {**{k: v for k, v in load_file(file).items() if "lora_" in k}, **values}, file, metadata={"format": "pt"}
-    )
+    values, used = written_by_stock(name, release)
+    values = {key: value.clone() for key, value in values.items()}  # safetensors takes no shared memory
+    lora = {key: value for key, value in load_file(file).items() if "lora_" in key}
+    save_file({**lora, **values}, file, metadata={"format": "pt"})
 
     copy = wrapper_at(PeftModel.from_pretrained(Bert(), tmp_path), name).modules_to_save["default"]
     for key, value in copy.state_dict().items():
-        assert torch.equal(value, values[f"{PREFIX}{name}.{key}"])
+        assert torch.equal(value, used[key])
 
 
 @pytest.mark.row("nested names: suffixes at top level as in stock")
