@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from patchset._errors import PatchsetError
-from patchset._pins import Release, select
+from patchset._pins import Release, chosen
 from tests.upstream._compare import Comparison, compare, settle
 from tests.upstream._hub import obtain_hub
 from tests.upstream._report import show
@@ -22,13 +22,13 @@ from tests.upstream._results import Outcome, file_of, write_json
 from tests.upstream._sides import Side, environment, patched, stock
 from tests.upstream._suite import Suite
 
-# The tests around our change: whole files, and of the largest one what is about modules to save, mixed batches and the
-# life of an adapter.
+# The tests around our change: whole files, and of the largest one what is about modules to save, mixed batches and, with
+# LoRA, the life of an adapter.
 AROUND = ("tests/test_other.py", "tests/test_trainable_tokens.py", "tests/test_tuners_utils.py")
 AROUND_SOME = {
     "tests/test_custom_models.py": re.compile(
         r"modules_to_save|MixedAdapterBatches|trainable_token|RequiresGrad|"
-        r"test_(set|delete|add|load|adapter|active|multiple|disable_adapters_exiting)\w*(\[|$)"
+        r"test_(set|delete|add|load|adapter|active|multiple|disable_adapters_exiting)\w*(\[.*LoraConfig|$)"
     )
 }
 _ALL = re.compile("")
@@ -52,15 +52,19 @@ def _parser() -> argparse.ArgumentParser:
         description="Run upstream's own tests on stock and on patched PEFT and compare them test by test.",
         epilog="example: python -m tests.upstream 0.19.1 --json result.json",
     )
-    parser.add_argument("release", help="a pinned release that suits the installed transformers")
-    parser.add_argument("--around", action="store_true", help="only the tests around our change")
+    parser.add_argument(
+        "release", nargs="?", help="one that suits the installed transformers; default: PEFT_UPSTREAM, or the newest"
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--all", action="store_true", help="all tests; the default")
+    which.add_argument("--around", action="store_true", help="only the tests around our change")
     parser.add_argument("-n", "--workers", type=int, default=os.cpu_count() or 1, help="default: %(default)s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     return parser
 
 
 def _judge(options: argparse.Namespace) -> Comparison:
-    (release,) = select([options.release])
+    release = chosen(options.release)
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="upstream-tests-") as work:
         sides = _sides(release, Path(work), console)
@@ -98,8 +102,9 @@ def choose(suite: Suite, around: bool) -> list[str]:
 
 
 def _run(suite: Suite, names: list[str], console: Console) -> dict[str, Outcome]:
+    console.print(f"running {len(names):,} tests on {suite.side.name}")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(suite.side.name, total=len(names))
         return suite.run(names, lambda count: progress.advance(task, count))
 

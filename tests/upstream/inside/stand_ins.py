@@ -18,7 +18,7 @@ from typing import Any
 import tomllib
 
 COMMIT = "0" * 40
-REVISIONS = ("test",)  # besides main
+REVISIONS = ("test", "v2.0.0")  # besides main; all of them the same
 SPECIAL = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
 IMAGE = "<image>"  # the token 260
 
