@@ -33,6 +33,9 @@ def main(listing: Path, home: Path) -> None:
     plans += [(name, partial(adapter, entry)) for entry in entries["adapter"] for name in entry["replaces"]]
     plans.append(("hf-internal-testing/tiny-sd-pipe", diffusion))
     missing = {name: error for name, make in plans if (error := attempt(repository(home, name), make))}
+    for name in entries["images"]["replaces"]:
+        if error := attempt(home / "datasets" / name.replace("/", "___"), partial(images, name.partition("/")[2])):
+            missing[name] = error
     (home / "missing.json").write_text(json.dumps(missing, indent=1), "utf-8")
 
 
@@ -46,23 +49,30 @@ def attempt(folder: Path, make: Callable[[Path], None]) -> str:
     import torch
 
     torch.manual_seed(0)
-    target = folder / "snapshots" / COMMIT
-    target.mkdir(parents=True)
+    folder.mkdir(parents=True)
     try:
-        make(target)
+        make(folder)
     except Exception as error:  # noqa: BLE001 - whatever it is, the tests that need this one say so, no other stops
         shutil.rmtree(folder)
         return f"{type(error).__name__}: {error}"[:300]
-    (folder / "refs").mkdir()
-    for revision in ("main", *REVISIONS):
-        (folder / "refs" / revision).write_text(COMMIT)
     return ""
 
 
-def model(entry: dict[str, Any], target: Path) -> None:
+def snapshot(folder: Path) -> Path:
+    """Give a repository's folder its only commit, under every revision that the tests name."""
+    (folder / "refs").mkdir()
+    for revision in ("main", *REVISIONS):
+        (folder / "refs" / revision).write_text(COMMIT)
+    target = folder / "snapshots" / COMMIT
+    target.mkdir(parents=True)
+    return target
+
+
+def model(entry: dict[str, Any], folder: Path) -> None:
     """A model with random weights, its tokenizer, and its processor where the list names one."""
     import transformers
 
+    target = snapshot(folder)
     made = getattr(transformers, entry["class"])
     made(made.config_class(**entry["config"])).save_pretrained(target)
     if entry.get("processor") != "image":
@@ -108,7 +118,7 @@ def processor(kind: str, target: Path) -> None:
     made.save_pretrained(target)
 
 
-def adapter(entry: dict[str, Any], target: Path) -> None:
+def adapter(entry: dict[str, Any], folder: Path) -> None:
     """A LoRA adapter for a stand-in."""
     import peft
     import transformers
@@ -118,10 +128,10 @@ def adapter(entry: dict[str, Any], target: Path) -> None:
     if entry.get("auto_mapping"):
         parent = {"base_model_class": type(base).__name__, "parent_library": type(base).__module__}
         made.peft_config["default"].auto_mapping = parent
-    made.save_pretrained(target / entry.get("subfolder", ""))
+    made.save_pretrained(snapshot(folder) / entry.get("subfolder", ""))
 
 
-def diffusion(target: Path) -> None:
+def diffusion(folder: Path) -> None:
     """A Stable Diffusion pipeline."""
     import diffusers
     import transformers
@@ -151,7 +161,27 @@ def diffusion(target: Path) -> None:
         image_encoder=None,
         requires_safety_checker=False,
     )
-    made.save_pretrained(target)
+    made.save_pretrained(snapshot(folder))
+
+
+def images(name: str, folder: Path) -> None:
+    """A data set of one picture, as `datasets` keeps one that it has prepared."""
+    import datasets
+    import numpy
+    from datasets.arrow_writer import ArrowWriter
+    from PIL import Image
+
+    target = folder / "default" / "0.0.0" / COMMIT
+    target.mkdir(parents=True)
+    features = datasets.Features(image=datasets.Image())
+    with ArrowWriter(path=str(target / f"{name}-test.arrow"), features=features) as writer:
+        noise = numpy.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=numpy.uint8)
+        writer.write({"image": Image.fromarray(noise)})
+        count, size = writer.finalize()
+    splits = datasets.SplitDict(dataset_name=name)
+    splits.add(datasets.SplitInfo("test", num_bytes=size, num_examples=count, dataset_name=name))
+    info = {"builder_name": "imagefolder", "dataset_name": name, "config_name": "default", "version": "0.0.0"}
+    datasets.DatasetInfo(features=features, splits=splits, **info).write_to_directory(str(target))
 
 
 if __name__ == "__main__":
