@@ -146,6 +146,8 @@ def test_a_dying_interpreter_loses_no_test_silently(side: MiniSide) -> None:
         (PASSED, None, LOST),
         (None, PASSED, LOST),
         (FAILED, PASSED, FIXED),
+        (SKIPPED, PASSED, FIXED),
+        (SKIPPED, Outcome("skipped", "no disk"), OTHERWISE),
         (FAILED, Outcome("failed", "KeyError"), OTHERWISE),
         (FAILED, Outcome("error", "KeyError"), OTHERWISE),
     ],

@@ -11,11 +11,11 @@ from tests.upstream._results import Outcome
 # How bad a difference is. The first three make the comparison fail.
 LOST, REGRESSION, BAD_NEW, FLAKY, FIXED, OTHERWISE = (
     "lost",  # a test without a result, or one of stock's that the patched tree no longer has
-    "regression",  # passed or skipped on stock, and not so on patched
+    "regression",  # passed or was skipped on stock, and does not pass on patched
     "failing new test",  # a test of our patches that fails
     "flaky",  # differed, and came out the same when run again alone
-    "fixed",  # failed on stock, passes on patched
-    "fails otherwise",  # fails on both, with another message
+    "fixed",  # did not pass on stock, and does on patched
+    "other message",  # does not pass on either, for another reason
 )
 FATAL = (LOST, REGRESSION, BAD_NEW)
 
@@ -89,11 +89,9 @@ def judge(stock: Outcome | None, patched: Outcome | None, *, new: bool = False) 
         return LOST
     if stock is None:
         return BAD_NEW
-    if stock.kind == patched.kind:
-        return OTHERWISE
-    if stock.bad and patched.bad:
-        return OTHERWISE
-    return FIXED if stock.bad else REGRESSION
+    if stock.kind != patched.kind and patched.kind in ("passed", "xpassed"):
+        return FIXED
+    return OTHERWISE if stock.bad or stock.kind == patched.kind else REGRESSION
 
 
 def settle(comparison: Comparison, stock: Mapping[str, Outcome], patched: Mapping[str, Outcome]) -> None:
