@@ -32,6 +32,7 @@ AROUND_SOME = {
     )
 }
 _ALL = re.compile("")
+SHOWN_REASONS = 15  # on the terminal; the JSON has all of them
 
 
 def main() -> int:
@@ -77,9 +78,10 @@ def _judge(options: argparse.Namespace) -> Comparison:
             console.print(f"running {len(again):,} differing tests again")
             settle(comparison, *(suite.once(again) for suite in suites))
     title = f"peft {release.version}, {'the tests around our change' if options.around else 'all tests'}"
-    show(Console(), title, comparison, _reasons(*outcomes))
+    show(Console(), title, comparison, list(_reasons(*outcomes).items())[:SHOWN_REASONS])
     if options.json:
-        write_json(options.json, {"release": release.version, "environment": environment(), **comparison.json()})
+        about = {"version": release.patched_version, "tree": release.tree, "environment": environment()}
+        write_json(options.json, {**about, "failed": _reasons(*outcomes), **comparison.json()})
     return comparison
 
 
@@ -109,10 +111,10 @@ def _run(suite: Suite, names: list[str], console: Console) -> dict[str, Outcome]
         return suite.run(names, lambda count: progress.advance(task, count))
 
 
-def _reasons(before: dict[str, Outcome], after: dict[str, Outcome]) -> list[tuple[str, int]]:
+def _reasons(before: dict[str, Outcome], after: dict[str, Outcome]) -> dict[str, int]:
     """Why tests failed on both sides in the same way, the commonest reasons first."""
     bad = Counter(found.reason for name, found in before.items() if found.bad and after.get(name) == found)
-    return bad.most_common(15)
+    return dict(bad.most_common())
 
 
 if __name__ == "__main__":

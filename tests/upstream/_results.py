@@ -9,8 +9,9 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-# What differs from run to run in a message: addresses, temporary folders, the sides' folders, times.
+# What differs from run to run in a message, or does not matter: hosts, addresses, folders, measured times.
 _NOISE = [
+    (re.compile(r"https?://[\w./-]+"), "(address)"),
     (re.compile(r"0x[0-9a-f]+"), "0x"),
     (re.compile(r"(/[\w.+-]+)+/"), "/"),
     (re.compile(r"\b(tmp|pytest-)[\w-]+"), r"\1"),
