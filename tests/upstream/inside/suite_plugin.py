@@ -1,0 +1,65 @@
+"""pytest plugin for upstream's suite: no model hub, only the wanted tests, and a list of what was collected.
+
+It runs in the suite's own process, where `tests` is upstream's package. Hence it stands alone, outside of ours.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+_errors: dict[str, str] = {}
+
+
+class _Seen(defaultdict[str, int]):
+    """Says of every model that it was asked for before."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the two options that the comparer uses."""
+    parser.addoption("--wanted", help="JSON list of the node ids to run; the others are deselected")
+    parser.addoption("--collected", help="JSON file to write the collected node ids and the collection errors to")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker that some releases use and do not register."""
+    config.addinivalue_line("markers", "skipf: upstream's misspelt skipif")
+
+
+def pytest_collectstart() -> None:
+    """Keep upstream's `hub_online_once` from going online for a model that it has not seen."""
+    try:
+        utilities = importlib.import_module("tests.testing_utils")
+    except ImportError:  # a collection error of the test files, and reported as such
+        return
+    if type(getattr(utilities, "_HUB_MODEL_ACCESSES", None)) is dict:
+        vars(utilities)["_HUB_MODEL_ACCESSES"] = _Seen(lambda: 1)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """Note the files that cannot be imported."""
+    if report.failed:
+        _errors[report.nodeid] = str(report.longrepr)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the wanted tests."""
+    if wanted := config.getoption("wanted"):
+        ids = set(json.loads(Path(wanted).read_text("utf-8")))
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in ids])
+        items[:] = [item for item in items if item.nodeid in ids]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Write what was collected."""
+    if target := session.config.getoption("collected"):
+        result = {"ids": [item.nodeid for item in session.items], "errors": _errors}
+        Path(target).write_text(json.dumps(result), "utf-8")
