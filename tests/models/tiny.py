@@ -242,8 +242,8 @@ def untrained(model: PeftModel, tiny: Tiny, adapter: str = "default") -> list[st
         keys = {full.removeprefix(f"{name}.") for full in expected if full.startswith(f"{name}.")}
         assert keys, f"nothing to train in {name}"
         for key in sorted(keys):
-            p = copy.get(key)  # None where another wrapper took the place
-            if p is None or not p.requires_grad or p.grad is None or torch.equal(p, original[key]):
+            p, before = copy.get(key), original.get(key)  # None where another wrapper took the place
+            if p is None or before is None or not p.requires_grad or p.grad is None or torch.equal(p, before):
                 found.append(f"{name}.{key}")
     return found
 
