@@ -41,7 +41,7 @@ class Outcome:
 
 
 def interpreter(release: str, given: str | None) -> Path:
-    """The Python that runs a release's tests: the given one, or that of the release's tox environment.
+    """The Python that runs a release's tests: the given one, or that of tox's environment for upstream's tests.
 
     Args:
         release: the release; it is put in the place of ``{release}`` in `given`.
@@ -49,7 +49,7 @@ def interpreter(release: str, given: str | None) -> Path:
 
     Raises:
         PatchsetError: the given one is not there.
-        Missing: none was given, and tox has made no environment for that release.
+        Missing: none was given, and tox has made no environment for that release's line.
     """
     if given:
         path = Path(given.replace("{release}", release)).expanduser().absolute()
@@ -58,10 +58,11 @@ def interpreter(release: str, given: str | None) -> Path:
         if "{release}" not in given:
             raise PatchsetError(f"no such interpreter: {path}")
         raise Missing(f"there is no {path}")
-    environments = sorted((ROOT / ".tox").glob(f"py3*-peft{release}"))
-    if not environments:
-        raise Missing(f"no environment; `tox -e py311-peft{release} --notest` makes one, or give --python PATH")
-    return environments[-1] / "bin" / "python"
+    environment = f"upstream-{release.rpartition('.')[0]}"
+    path = ROOT / ".tox" / environment / "bin" / "python"
+    if not path.is_file():
+        raise Missing(f"no environment; `tox -e {environment} --notest` makes one, or give --python PATH")
+    return path
 
 
 def new_tests(patch: Patch, tree: Path) -> list[str]:

@@ -113,4 +113,4 @@ def test_verify_runs_the_tests_without_and_with_each_patch(tool: Run, checkout: 
     assert "says that 0.20.0 has the fix; there, 1 passed, 2 failed" in untrue.stdout
     missing = tool(checkout, "verify", "0.21.2", "--tests")
     assert missing.returncode == 0
-    assert "skipped tests: no environment; `tox -e py311-peft0.21.2 --notest` makes one" in missing.stdout
+    assert "skipped tests: no environment; `tox -e upstream-0.21 --notest` makes one" in missing.stdout
