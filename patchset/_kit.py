@@ -69,9 +69,9 @@ def write(folder: Path, request: Request) -> None:
 
 
 def _description(patch: Patch) -> str:
-    """The commit message as Markdown: paragraphs on one line each, what is indented as it is."""
+    """The commit message as Markdown: paragraphs and list items on one line each, what is indented as it is."""
     message = DEP3.sub("", patch.message).strip()
-    paragraphs = re.split(r"\n{2,}", message)
+    paragraphs = re.split(r"\n{2,}|\n(?=- )", message)
     return "\n\n".join(
         f"```\n{textwrap.dedent(text)}\n```" if text.startswith("  ") else " ".join(text.split())
         for text in paragraphs

@@ -103,6 +103,14 @@ def test_fields_are_taken_out() -> None:
     assert without_fields(mail) == b"From 0\nSubject: x\n\nWords.\n---\n a | 1 +\n"
 
 
+def test_the_body_is_markdown(tool: Run, checkout: Path, clone: Path) -> None:
+    tool(checkout, "pr", str(clone), "-o", "kit")
+    (body,) = (checkout / "kit").glob("*-nested-modules-to-save/body.md")
+    lines = body.read_text().splitlines()
+    assert sum(line.startswith("- ") for line in lines) == 3  # the message's list; the tests were not run
+    assert "KeyError: 'base_model.model.embeddings.word_embeddings.weight'" in lines
+
+
 def test_verify_runs_the_tests_without_and_with_each_patch(tool: Run, checkout: Path, tmp_path: Path) -> None:
     result = tool(checkout, "verify", "0.19.1", "--tests", "--python", stand_in(tmp_path))
     assert result.returncode == 0, result.stdout + result.stderr
