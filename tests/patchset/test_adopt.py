@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tomlkit
@@ -43,22 +44,17 @@ def git(folder: Path, *arguments: str) -> str:
     ).stdout
 
 
-@pytest.mark.parametrize(
-    ("version", "retired"), [("0.19.0", set()), ("0.20.0", {"forward-kwargs"}), ("0.21.0", set())]
-)
-def test_history(tool: Run, checkout: Path, tmp_path: Path, version: str, retired: set[str]) -> None:
-    """Whatever conflicts is resolved as it was then; the result is the series that is committed."""
+def adopted(tool: Run, checkout: Path, tmp_path: Path, version: str) -> dict[str, Any]:
+    """Adopt a release; whatever conflicts is resolved as its committed series does. Returns what `--json` says."""
     truth = find(version, load())
     lay_out(truth, tmp_path / "truth", [(patch.slug, patch.path) for patch in read_series(truth.series_dir)])
     names = [patch.slug for patch in read_series(truth.series_dir)]
     commits = dict(zip(names, git(tmp_path / "truth", "rev-list", "--reverse", "stock..HEAD").split(), strict=True))
-    travel(checkout, version)
     unchanged = (checkout / "vendor" / "releases.toml").read_bytes()
     tree = checkout / "vendor" / f"work-{version}"
     result = tool(checkout, "adopt", version, "--json")
     while result.returncode == 1:
-        report = json.loads(result.stdout)
-        last = report["patches"][-1]
+        last = json.loads(result.stdout)["patches"][-1]
         assert last["state"] == "conflicts", result.stderr
         assert (checkout / "vendor" / "releases.toml").read_bytes() == unchanged, "nothing is half-pinned"
         assert not (checkout / "patches" / truth.series).exists()
@@ -70,13 +66,30 @@ def test_history(tool: Run, checkout: Path, tmp_path: Path, version: str, retire
         git(tree, "am", "--continue")
         result = tool(checkout, "adopt", version, "--continue", "--json")
     assert result.returncode == 0, result.stderr
-    report = json.loads(result.stdout)
+    report: dict[str, Any] = json.loads(result.stdout)
+    return report
+
+
+def pinned(checkout: Path, version: str) -> dict[str, Any]:
+    """A release's entry in a checkout's pins."""
+    document = tomlkit.parse((checkout / "vendor" / "releases.toml").read_text()).unwrap()
+    return next(entry for entry in document["release"] if entry["version"] == version)
+
+
+@pytest.mark.parametrize(
+    ("version", "retired"), [("0.19.0", set()), ("0.20.0", {"forward-kwargs"}), ("0.21.0", set())]
+)
+def test_history(tool: Run, checkout: Path, tmp_path: Path, version: str, retired: set[str]) -> None:
+    """Whatever conflicts is resolved as it was then; the result is the series that is committed."""
+    truth = find(version, load())
+    names = [patch.slug for patch in read_series(truth.series_dir)]
+    travel(checkout, version)
+    report = adopted(tool, checkout, tmp_path, version)
     states = {patch["name"]: patch["state"] for patch in report["patches"]}
     assert {name for name, state in states.items() if state == "is already upstream"} == retired
     assert set(states.values()) <= STATES - {"conflicts"}
     # The series of a line is written for its newest release; what it does to this one is the same.
-    pin = next(entry for entry in tomlkit.parse((checkout / "vendor/releases.toml").read_text())["release"]
-               if entry["version"] == version)  # fmt: skip
+    pin = pinned(checkout, version)
     assert (pin["sha256"], pin["size"], pin["series"]) == (truth.sha256, truth.size, truth.line)
     assert pin["tree"] == truth.tree
     written = [path.partition("-")[2] for path in (checkout / "patches" / truth.line / "series").read_text().split()]
@@ -148,3 +161,19 @@ def test_abort(tool: Run, checkout: Path) -> None:
 def test_what_is_pinned_and_applies_is_not_adopted(tool: Run, checkout: Path) -> None:
     result = tool(checkout, "adopt", "0.18.1")
     assert result.stderr == "error: 0.18.1 is pinned, and its series patches/0.18 applies\n"
+
+
+def test_a_pinned_release_that_its_lines_series_does_not_fit(tool: Run, checkout: Path, tmp_path: Path) -> None:
+    """0.15.0, had it been given its line's patches: it gets a series of its own, and nothing else changes."""
+    shutil.rmtree(checkout / "patches" / "0.15.0")
+    pins = checkout / "vendor" / "releases.toml"
+    pins.write_text(pins.read_text().replace('series = "0.15.0"', 'series = "0.15"'))
+    others = (checkout / "patches" / "0.15" / "series").read_bytes()
+    assert tool(checkout, "verify", "0.15.0").returncode == 1
+    report = adopted(tool, checkout, tmp_path, "0.15.0")
+    assert report["series"] == "0.15.0"
+    assert pinned(checkout, "0.15.0")["series"] == "0.15.0"
+    assert pinned(checkout, "0.15.0")["tree"] == find("0.15.0", load()).tree
+    assert pinned(checkout, "0.15.2") == pinned(ROOT, "0.15.2")
+    assert (checkout / "patches" / "0.15" / "series").read_bytes() == others
+    assert tool(checkout, "verify", "0.15.0", "0.15.1", "0.15.2").returncode == 0
