@@ -10,17 +10,20 @@ Two markers tell the story:
   marker does nothing: the test has to pass. With several markers, the first whose specifier matches counts.
 
 The run ends with one line for each row: its side and its result. One run on stock and one on patched can be compared
-line by line.
+line by line. Where the environment variable `RESULTS` names a file, the same is written there as JSON, see `write`.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import platform
 import re
 from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +37,7 @@ os.environ["TRANSFORMERS_OFFLINE"] = "1"
 pytest_plugins = ["pytester"]  # runs these markers against a made-up PEFT, in tests/wrappers/test_markers.py
 
 LOCAL_LABEL = "kwargs"  # a patched release is X.Y.Z+kwargs.N
+OUTCOMES = ("passed", "xfailed", "failed", "error", "skipped")
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,7 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
 def count_rows(stats: dict[str, list[Any]]) -> dict[str, Counter[str]]:
     """Outcomes by contract row, in order of appearance."""
     rows: dict[str, Counter[str]] = {}
-    for outcome in ("passed", "xfailed", "failed", "error", "skipped"):
+    for outcome in OUTCOMES:
         for report in stats.get(outcome, []):
             for name, value in getattr(report, "user_properties", ()):
                 if name == "row":
@@ -165,11 +169,31 @@ def result_of(counts: Counter[str]) -> str:
     return f"holds ({counts['passed']}{skipped})"
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def write(file: Path, stats: dict[str, list[Any]], rows: dict[str, Counter[str]], status: int) -> None:
+    """Write what a run came to.
+
+    The object has `peft`, `python`, `torch` and `transformers`: versions; `side`: `stock` or `patched`; `ok`: whether
+    each test did as it must, a marked one failing on stock; `outcomes`: number of tests by outcome, and `rows`: the
+    same for each row of the contract. `xfailed` are those that failed as their `stock_fails` says.
+    """
+    import peft
+    import torch
+    import transformers
+
+    modules = {module.__name__: module.__version__ for module in (peft, torch, transformers)}
+    outcomes = {outcome: len(stats[outcome]) for outcome in OUTCOMES if outcome in stats}
+    found = {"python": platform.python_version(), **modules, "side": installed().side, "ok": status == 0}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({**found, "outcomes": outcomes, "rows": rows}, indent=2, sort_keys=True) + "\n")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
     """Print the contract's rows: row, side, result."""
     rows = count_rows(terminalreporter.stats)
     if not rows:
         return
+    if file := os.environ.get("RESULTS"):
+        write(Path(file), terminalreporter.stats, rows, exitstatus)
     width = max(map(len, rows))
     terminalreporter.section(f"contract: {installed().label}")
     for row in sorted(rows):
