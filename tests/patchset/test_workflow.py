@@ -1,0 +1,66 @@
+"""The workflow for those who fork runs what tox.ini has: nothing less, nothing else."""
+
+from __future__ import annotations
+
+import configparser
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from patchset._pins import ROOT
+
+
+def environments(text: str) -> list[str]:
+    """The names in a list of tox environments; what is in braces stays as it is written."""
+    return [name.strip() for name in re.split(r"[,\n](?![^{]*\})", text.replace("\\\n", "")) if name.strip()]
+
+
+@pytest.fixture(scope="module")
+def tox() -> configparser.SectionProxy:
+    parser = configparser.ConfigParser(interpolation=None, comment_prefixes="#")
+    parser.read(ROOT / "tox.ini", encoding="utf-8")
+    return parser["tox"]
+
+
+@pytest.fixture(scope="module")
+def jobs() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / "tox.yml").read_text("utf-8"))["jobs"]
+    return found
+
+
+def included(job: dict[str, Any]) -> dict[str, list[str]]:
+    """A job's environments, by the name that it has in the matrix."""
+    return {entry["name"]: environments(entry["envs"]) for entry in job["strategy"]["matrix"]["include"]}
+
+
+def label(tox: configparser.SectionProxy, name: str) -> list[str]:
+    (text,) = re.findall(rf"^{name} = ((?:.*\\\n)*.*)$", tox["labels"], re.MULTILINE)
+    return environments(text)
+
+
+def test_each_job_runs_what_tox_does(tox: configparser.SectionProxy, jobs: dict[str, Any]) -> None:
+    default = [name for names in included(jobs["tox"]).values() for name in names]
+    assert default == environments(tox["env_list"])
+    full = [name for names in included(jobs["full"]).values() for name in names]
+    assert full == label(tox, "full")
+    assert [f"{name}-stock" for name in full] == label(tox, "stock")
+
+
+@pytest.mark.parametrize("name", ["tox", "full"])
+def test_a_job_is_a_line(jobs: dict[str, Any], name: str) -> None:
+    for line, names in included(jobs[name]).items():
+        assert all(f"-peft{line}." in name for name in names) or line == "tool"
+
+
+@pytest.mark.parametrize("name", ["tox", "full"])
+def test_pythons_are_set_up(jobs: dict[str, Any], name: str) -> None:
+    (setup,) = [step["with"] for step in jobs[name]["steps"] if "setup-python" in step.get("uses", "")]
+    digits = set(re.findall(r"3(\d\d)\b", str(included(jobs[name]))))
+    assert {f"3.{minor}" for minor in digits} <= set(setup["python-version"].split())
+
+
+def test_names() -> None:
+    text = "a, b{1,2}-c{3,4}, \\\n    d"
+    assert environments(text) == ["a", "b{1,2}-c{3,4}", "d"]
