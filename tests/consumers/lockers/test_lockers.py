@@ -15,7 +15,7 @@ import tomlkit
 from wheel.wheelfile import WheelFile
 
 from patchset._pins import ROOT
-from tests.consumers.conftest import CONSUMER, PATCHED, STOCK, World
+from tests.consumers.lockers.conftest import CONSUMER, PATCHED, STOCK, World
 
 
 @dataclass
