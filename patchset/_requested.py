@@ -34,10 +34,36 @@ def examine(path: Path, releases: Sequence[Release]) -> list[Finding]:
     # [[packages]] in pylock.toml, [[package]] in the others
     packages = content.get("packages") or content.get("package") or []
     findings = [finding for entry in packages for finding in _locked(entry, releases)]
-    asked = [*content.get("project", {}).get("dependencies", [])]
-    asked += content.get("project", {}).get("optional-dependencies", {}).get("dev", [])
-    findings += [finding for line in asked for finding in _requirement(line, releases)]
+    findings += [finding for line in _asked(content) for finding in _requirement(line, releases)]
     return _all(path, findings)
+
+
+def _asked(content: dict[str, Any]) -> Iterator[str]:
+    """The requirements of a pyproject.toml: dependencies, extras, dependency groups (PEP 735), the tools' own tables."""
+    project, tool = content.get("project", {}), content.get("tool", {})
+    lists = [project.get("dependencies", []), *project.get("optional-dependencies", {}).values()]
+    lists += content.get("dependency-groups", {}).values()
+    lists += [
+        tool.get("uv", {}).get("dev-dependencies", []),
+        *tool.get("pdm", {}).get("dev-dependencies", {}).values(),
+    ]
+    for requirements in lists:
+        yield from (line for line in requirements if isinstance(line, str))  # the others include a group
+    poetry = tool.get("poetry", {})
+    for table in [poetry, *poetry.get("group", {}).values()]:
+        yield from (_of_poetry(name, value) for name, value in table.get("dependencies", {}).items())
+
+
+def _of_poetry(name: str, value: Any) -> str:
+    """A requirement as in PEP 508, for one of Poetry's table, as far as releases of peft go: they all begin with 0."""
+    version = value.get("version", "") if isinstance(value, dict) else value
+    if not isinstance(version, str) or not version:
+        return f"{name} @ elsewhere"  # a path, a repository, several constraints
+    if re.fullmatch(r"[\d.]+(\+\S+)?", version):
+        return f"{name}=={version}"
+    # the caret and the tilde of `^0.18.1`: that minor version, from there on
+    wide = re.sub(r"[~^](0\.\d+)(\S*)", r">=\1\2,==\1.*", version)
+    return name if wide == "*" else f"{name}{wide}"
 
 
 def _all(path: Path, findings: list[Finding]) -> list[Finding]:

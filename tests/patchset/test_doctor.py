@@ -61,6 +61,10 @@ def test_requirements(tmp_path: Path, releases: list[Release], text: str, answer
         ("uv.lock", '[[package]]\nname = "peft"\nversion = "0.18.1+kwargs.1"\nwheels = [{ hash = "sha256:%s" }]\n'),
         ("poetry.lock", '[[package]]\nname = "peft"\nversion = "0.18.1+kwargs.1"\nfiles = [{hash = "sha256:%s"}]\n'),
         (
+            "pdm.lock",
+            '[[package]]\nname = "peft"\nversion = "0.18.1+kwargs.1"\nfiles = [{file = "a", hash = "sha256:%s"}]\n',
+        ),
+        (
             "pylock.toml",
             (
                 '[[packages]]\nname = "peft"\nversion = "0.18.1+kwargs.1"\n'
@@ -79,9 +83,30 @@ def test_lock_files(tmp_path: Path, releases: list[Release], name: str, text: st
     assert "is stock, and affected" in said(_requested.examine(tmp_path / name, releases))
 
 
-def test_pyproject(tmp_path: Path, releases: list[Release]) -> None:
-    (tmp_path / "pyproject.toml").write_text('[project]\nname = "app"\ndependencies = ["peft==0.19.1"]\n')
-    assert "use peft==0.19.1+kwargs.1" in said(_requested.examine(tmp_path / "pyproject.toml", releases))
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ('[project]\ndependencies = ["peft==0.19.1"]\n', "use peft==0.19.1+kwargs.1"),
+        ('[project.optional-dependencies]\ntrain = ["peft<=0.18.1"]\n', "use peft==0.18.1+kwargs.1"),
+        ('[dependency-groups]\na = ["peft==0.17.1", {include-group = "b"}]\nb = []\n', "use peft==0.17.1+kwargs.1"),
+        ('[tool.uv]\ndev-dependencies = ["peft==0.16.0"]\n', "use peft==0.16.0+kwargs.1"),
+        ('[tool.pdm.dev-dependencies]\ntest = ["peft==0.16.0"]\n', "use peft==0.16.0+kwargs.1"),
+        ('[tool.poetry.dependencies]\npython = "^3.11"\npeft = "0.18.1"\n', "peft 0.18.1 is stock"),
+        ('[tool.poetry.dependencies]\npeft = "0.18.1+kwargs.1"\n', "ok: peft 0.18.1+kwargs.1 is patched"),
+        ('[tool.poetry.dependencies]\npeft = "^0.18.0"\n', "lets the index decide, stock included; use peft==0.18.1+"),
+        (
+            '[tool.poetry.group.dev.dependencies]\npeft = {version = "~0.17", extras = []}\n',
+            "use peft==0.17.1+kwargs.1",
+        ),
+        ('[tool.poetry.dependencies]\npeft = "*"\n', "lets the index decide"),
+        ('[tool.poetry.dependencies]\npeft = {path = "../peft"}\n', "names a file or a repository"),
+        ('[tool.poetry.dependencies]\npeft = "<0.15"\n', "excludes every patched release"),
+        ('[project]\ndependencies = ["torch"]\n', "does not name peft"),
+    ],
+)
+def test_pyproject(tmp_path: Path, releases: list[Release], text: str, answer: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(text)
+    assert answer in said(_requested.examine(tmp_path / "pyproject.toml", releases))
 
 
 def test_unreadable(tmp_path: Path, releases: list[Release]) -> None:

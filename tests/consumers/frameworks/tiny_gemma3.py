@@ -42,7 +42,10 @@ def write_model(folder: Path) -> None:
         **ids,
     )
     torch.manual_seed(0)
-    transformers.Gemma3ForConditionalGeneration(config).save_pretrained(folder)
+    model = transformers.Gemma3ForConditionalGeneration(config)
+    # made as zeros, through which no gradient reaches the vision tower
+    torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight)
+    model.save_pretrained(folder)
 
 
 def write_dataset(folder: Path) -> None:

@@ -48,6 +48,10 @@ class Project:
         command = (sys.executable, "-m", "patchset", "lock", STOCK, "--for", locker)
         return self.run(*command, *where, PYTHONPATH=str(ROOT))
 
+    def doctor(self, file: str) -> str:
+        """What ``python -m patchset doctor`` says of a lock file."""
+        return self.run(sys.executable, "-m", "patchset", "doctor", file, PYTHONPATH=str(ROOT))
+
     def pyproject(self, locker: str) -> None:
         """A pyproject.toml of a project that uses the consumer, with the lines pasted into it."""
         project = {"name": "app", "version": "1", "requires-python": ">=3.11,<3.14", "dependencies": [CONSUMER]}
@@ -214,6 +218,9 @@ def test_locked_installed_kept_and_guarded(locker: Locker, world: World, tmp_pat
     locked = (folder / locker.file).read_text()
     assert PATCHED in locked
     assert sha256 in locked
+    checked = project.doctor(locker.file)
+    assert f"ok: peft {PATCHED} is patched" in checked
+    assert "ok: the hash is the released wheel's" in checked
 
     first = project.clean("first")
     locker.install(project, first)
