@@ -20,6 +20,10 @@ _VERBS = {
         "say which peft an environment or a requirements or lock file has, and whether it is as released",
         "python -m patchset doctor requirements.txt",
     ),
+    "audit": (
+        "say which children of a model are called by keyword only, so that stock peft cannot wrap them",
+        "python -m patchset audit modeling_mine.py",
+    ),
     "release": ("make the folder to publish: wheels, sdists, index, checksums, notes", "python -m patchset release"),
     "index": ("write a static package index beside the wheels", "python -m patchset index dist"),
     "checkout": ("lay out a series as git commits", "python -m patchset checkout 0.18.1"),
@@ -88,6 +92,14 @@ def _parser() -> argparse.ArgumentParser:
         "--python", default=sys.executable, metavar="PATH", help="whose environment to look at"
     )
     added["doctor"].add_argument("--json", action="store_true", help="print the findings as JSON")
+    added["audit"].add_argument(
+        "path", nargs="?", metavar="PATH", help="a file, or a folder of them; default: the models of transformers"
+    )
+    added["audit"].add_argument("--model", metavar="NAME", help="one model of transformers, such as gemma4")
+    added["audit"].add_argument(
+        "--python", default=sys.executable, metavar="PATH", help="whose transformers to read; default: this one's"
+    )
+    added["audit"].add_argument("--json", action="store_true", help="print the calls as JSON")
     added["lock"].add_argument("release", metavar="RELEASE")
     formats = ("pip", "uv", "poetry", "pdm", "pylock")
     added["lock"].add_argument("--for", dest="format", required=True, choices=formats, help="the locker")
