@@ -1,136 +1,233 @@
-"""``audit``: which children of a model are called by keyword only, so that stock PEFT cannot wrap them."""
+"""``audit``: which modules do modelling files call by keyword only, so that stock PEFT cannot wrap them?"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import subprocess
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich import box
 from rich.console import Console
-from rich.progress import track
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from patchset._calls import Call, read
+from patchset._calls import Child, affected
+from patchset._classes import Source, read
 from patchset._errors import PatchsetError
 from patchset._pins import load
 from patchset._series import read_series
 
+# The patch that mends such calls; the releases whose series has it are those that fail.
 _PATCH = "forward-kwargs"
-_FIND = (
-    "import importlib.util as u; s = u.find_spec('transformers'); print(s.submodule_search_locations[0] if s else '')"
-)
+# Of a call's keywords, those that the table shows.
+_SHOWN = 2
+_FIND = """
+import importlib.util
+found = importlib.util.find_spec("transformers")
+print(next(iter(found.submodule_search_locations or []), "") if found else "")
+"""
 
 
 @dataclass(frozen=True)
-class Source:
-    """A file that was read.
+class Audit:
+    """What was read and found.
 
     Attributes:
-        path: the file, as it is named to people.
-        calls: its keyword-only calls.
-        problem: why it could not be read; empty if it could.
+        root: the folder that files are named from.
+        files: how many were read.
+        unreadable: the files that could not be, and why.
+        children: what was found.
     """
 
-    path: str
-    calls: list[Call]
-    problem: str = ""
+    root: Path
+    files: int
+    unreadable: dict[Path, str]
+    children: list[Child]
 
-    @property
-    def names(self) -> list[str]:
-        """The children's names, each once."""
-        return list(dict.fromkeys(call.child for call in self.calls))
+    def model(self, child: Child) -> str:
+        """The folder that a child's file is in, as transformers has one for each model; in the root, the file."""
+        file = child.file.relative_to(self.root)
+        return file.name if file.parent == Path() else file.parent.as_posix()
+
+    def names(self) -> dict[str, list[str]]:
+        """By model, the names in ``modules_to_save`` that stock PEFT fails with."""
+        found: dict[str, set[str]] = {}
+        for child in self.children:
+            found.setdefault(self.model(child), set()).add(child.name)
+        return {model: sorted(names) for model, names in found.items()}
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what is called how; exit status 1 where stock PEFT is affected."""
-    root, files = _files(options)
-    errors = Console(stderr=True)
-    steps = track(files, "reading", console=errors, transient=True, disable=not errors.is_terminal)
-    sources = [_read(file, root) for file in steps]
-    if len(files) == 1 and sources[0].problem:
-        raise PatchsetError(f"cannot read {files[0]}: {sources[0].problem}")
-    affected = [source for source in sources if source.calls]
+    """Print what is called by keyword only; exit status 1 where something is."""
+    root, files = _given(Path(options.path)) if options.path else _installed(options.python)
+    if options.model:
+        files = _of_models(files, options.model)
+    audit = _audit(root, files)
     if options.json:
-        print(json.dumps([{**asdict(source), "names": source.names} for source in sources], indent=2))
-        return int(bool(affected))
-    if affected:
-        _print(affected, details=len(files) == 1 or bool(options.model))
-    for source in sources:
-        if source.problem:
-            print(f"not read: {source.path}: {source.problem}")
-    print(_summary(affected, len(files)))
-    return int(bool(affected))
+        print(json.dumps(_record(audit), indent=2))
+    else:
+        _print(audit)
+    return int(bool(audit.children))
 
 
-def _files(options: argparse.Namespace) -> tuple[Path, list[Path]]:
-    """The folder that names are relative to, and the files to read."""
-    if options.path and options.model:
-        raise PatchsetError("give a PATH or --model, not both")
-    if options.path:
-        path = Path(options.path)
-        if not path.exists():
-            raise PatchsetError(f"{path} does not exist")
-        files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-        if not files:
-            raise PatchsetError(f"{path} has no Python file")
-        return path if path.is_dir() else path.parent, files
-    models = _transformers(options.python) / "models"
-    # what modular_*.py says is generated into modeling_*.py
-    files = sorted(models.glob(f"{options.model or '*'}/modeling_*.py"))
+def _given(path: Path) -> tuple[Path, list[Path]]:
+    """A file, or a folder's Python files, hidden folders aside."""
+    if path.is_file():
+        if path.suffix != ".py":
+            raise PatchsetError(f"{path} is not a Python file; give a modelling file or a folder of them")
+        return path.parent, [path]
+    if not path.is_dir():
+        raise PatchsetError(f"{path} does not exist; give a modelling file or a folder of them")
+    files = sorted(path.rglob("*.py"))
+    files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
     if not files:
-        raise PatchsetError(f"{models} has no model {options.model!r}" if options.model else f"{models} has no model")
+        raise PatchsetError(f"{path} holds no Python file")
+    return path, files
+
+
+def _installed(python: str) -> tuple[Path, list[Path]]:
+    """The modelling files of the transformers that an interpreter has; it is not imported."""
+    try:
+        found = subprocess.run([python, "-I", "-c", _FIND], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise PatchsetError(f"cannot run {python}: {error}") from error
+    if not found.stdout.strip():
+        raise PatchsetError(f"{python} has no transformers; name a PATH, or with --python another interpreter")
+    models = Path(found.stdout.strip(), "models")
+    # modular_*.py, what these are generated from, would say everything again
+    files = sorted(models.glob("*/modeling_*.py"))
+    if not files:
+        raise PatchsetError(f"{models} holds no modelling file")
     return models, files
 
 
-def _transformers(python: str) -> Path:
-    """The folder of an interpreter's transformers, which is not imported."""
-    try:
-        found = subprocess.run([python, "-c", _FIND], capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise PatchsetError(f"cannot ask {python} for its transformers: {error}") from error
-    if not found:
-        raise PatchsetError(f"{python} has no transformers; name a file or a folder, or an interpreter with --python")
-    return Path(found)
+def _of_models(files: Sequence[Path], models: Sequence[str]) -> list[Path]:
+    """The files in folders of these names."""
+    chosen = [file for file in files if file.parent.name in models]
+    if missing := sorted(set(models).difference(file.parent.name for file in chosen)):
+        raise PatchsetError(f"no folder with modelling files is named {', '.join(missing)}")
+    return chosen
 
 
-def _read(file: Path, root: Path) -> Source:
-    name = str(file.relative_to(root))
-    try:
-        return Source(name, read(file.read_text(encoding="utf-8")))
-    except (SyntaxError, UnicodeDecodeError) as error:
-        return Source(name, [], str(error))
+def _audit(root: Path, files: Sequence[Path]) -> Audit:
+    sources: list[Source] = []
+    unreadable: dict[Path, str] = {}
+    for file in _watched(files):
+        try:
+            sources.append(read(file))
+        except SyntaxError as error:
+            unreadable[file] = f"line {error.lineno}: {error.msg}" if error.lineno else str(error.msg)
+        except (OSError, ValueError) as error:
+            unreadable[file] = str(error)
+    if not sources:
+        file, why = next(iter(unreadable.items()))
+        others = f"; nor {len(unreadable) - 1} more" if len(unreadable) > 1 else ""
+        raise PatchsetError(f"cannot read {file}: {why}{others}")
+    return Audit(root, len(sources), unreadable, list(affected(sources)))
 
 
-def _print(sources: Sequence[Source], *, details: bool) -> None:
-    table = Table(*(("class", "line", "child", "keywords") if details else ("file", "children")), box=box.SIMPLE_HEAD)
-    for source in sources:
-        if details:
-            for call in source.calls:
-                table.add_row(call.owner, str(call.line), call.child, ", ".join(call.keywords))
-        else:
-            table.add_row(source.path, ", ".join(source.names))
+def _watched(files: Sequence[Path]) -> Iterator[Path]:
+    """The files one by one, with a bar on a terminal that is gone when they are done."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        yield from progress.track(files, description="reading")
+
+
+def _failing() -> list[str]:
+    """The pinned releases that fail at such calls unless they are patched, oldest first."""
+    return [
+        release.version for release in load() if any(patch.slug == _PATCH for patch in read_series(release.series_dir))
+    ]
+
+
+def _record(audit: Audit) -> dict[str, object]:
+    """What ``--json`` prints."""
+    return {
+        "root": str(audit.root),
+        "files": audit.files,
+        "unreadable": {str(file.relative_to(audit.root)): error for file, error in audit.unreadable.items()},
+        "stock_fails": _failing(),
+        "names": audit.names(),
+        "children": [
+            {
+                "file": child.file.relative_to(audit.root).as_posix(),
+                "class": child.owner,
+                "path": child.path,
+                "name": child.name,
+                "keywords": child.keywords,
+                "lines": child.lines,
+                "positional_lines": child.positional_lines,
+            }
+            for child in audit.children
+        ],
+    }
+
+
+def _print(audit: Audit) -> None:
     console = Console()
     if not console.is_terminal:
-        console = Console(width=200)  # a pipe has no width, and nothing may be cut off there
-    console.print(table)
+        console = Console(width=100)  # a pipe has no width, and nothing may be cut off there
+    by_file: dict[Path, list[Child]] = {}
+    for child in audit.children:
+        by_file.setdefault(child.file, []).append(child)
+    for file, children in by_file.items():
+        console.print(file.relative_to(audit.root).as_posix(), style="bold", markup=False, highlight=False)
+        console.print(_table(children))
+    for file, error in audit.unreadable.items():
+        print(f"note: cannot read {file.relative_to(audit.root)}: {error}")
+    _summarise(audit)
 
 
-def _summary(affected: Sequence[Source], files: int) -> str:
-    """What it means for `modules_to_save`."""
-    if not affected:
-        return (
-            f"{files} files: no child is called by keyword only" if files > 1 else "no child is called by keyword only"
+def _table(children: Sequence[Child]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("class", "child"):
+        table.add_column(name, no_wrap=True)
+    for name in ("keywords", "lines"):
+        table.add_column(name, overflow="fold")
+    if any(child.positional_lines for child in children):
+        table.add_column("positional at", overflow="fold")
+    previous = ""
+    for child in children:
+        owner = "" if child.owner == previous else child.owner
+        table.add_row(
+            owner, child.path, _some(child.keywords), _numbers(child.lines), _numbers(child.positional_lines)
         )
-    releases = [release.version for release in load() if _PATCH in {p.slug for p in read_series(release.series_dir)}]
-    where = f"stock PEFT {releases[0]} to {releases[-1]}"
-    if files == 1:
-        names = ", ".join(affected[0].names)
-        return f"in modules_to_save, these names and the ends of them crash on {where}: {names}"
-    calls = sum(len(source.calls) for source in affected)
-    return (
-        f"{len(affected)} of {files} files have {calls} such calls: their children crash in modules_to_save on {where}"
+        previous = child.owner
+    return table
+
+
+def _some(keywords: Sequence[str]) -> str:
+    """A few keywords are enough to find a call; JSON has all."""
+    more = len(keywords) - _SHOWN
+    return ", ".join(keywords) if more < 2 else f"{', '.join(keywords[:_SHOWN])} and {more} more"
+
+
+def _numbers(lines: Sequence[int]) -> str:
+    return ", ".join(map(str, lines))
+
+
+def _summarise(audit: Audit) -> None:
+    children = audit.children
+    owners = {(child.file, child.owner) for child in children}
+    calls = sum(len(child.lines) for child in children)
+    skipped = f" ({len(audit.unreadable)} could not be read)" if audit.unreadable else ""
+    if not children:
+        print(f"no class of {_count(audit.files, 'file')} calls a child by keyword only{skipped}")
+        return
+    verb = "calls" if len(owners) == 1 else "call"
+    print(
+        f"{_count(len(owners), 'class', 'classes')} of {_count(audit.files, 'file')} {verb} "
+        f"{_count(len(children), 'child', 'children')} by keyword only, at {_count(calls, 'place')}{skipped}"
     )
+    failing = _failing()
+    print(f"stock PEFT {failing[0]} to {failing[-1]} fails at them with any of these names in `modules_to_save`:")
+    for model, names in audit.names().items():
+        print(f"  {model}: {', '.join(names)}")
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"

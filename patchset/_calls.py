@@ -1,198 +1,139 @@
-"""Which child modules a class calls by keyword only: read from source, nothing is imported or run."""
+"""Which submodules do the classes of modelling files call without a positional argument?
+
+Up to PEFT 0.19.1 a module in ``modules_to_save`` cannot be called that way: its wrapper's ``forward(self, x, ...)`` has no
+``x`` then. A keyword that is named ``x`` is one, so such a call does not count. The files are read, not run, with the
+standard library alone.
+"""
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-# Stands for the number of a module in a list, or its key in a dict.
-ELEMENT = "<n>"
-# They hand on what they are given, element by element.
-_ITERATORS = {"enumerate", "reversed", "zip", "list", "tuple"}
+from patchset._classes import Class, Source
+from patchset._trace import NUMBER, Call, Steps
+
+# Bases that make no module of a class.
+_NO_BASE = frozenset({"object", "ABC", "Protocol", "Generic", "Enum", "NamedTuple", "TypedDict", "dict", "list"})
 
 
 @dataclass(frozen=True)
-class Call:
-    """A call of a child module with keywords only.
+class Child:
+    """A submodule that a class calls by keyword only, at one place at least.
 
     Attributes:
-        owner: the class whose method calls.
-        child: the child's name in it, dotted: what `modules_to_save` matches the end of. `layers.<n>` stands for
-            `layers.0` and so on.
-        keywords: the names of the keywords, in order; `**` where a mapping is unpacked.
-        line: number of the call's first line, from 1.
+        file: the file of the class.
+        owner: the class that makes the calls.
+        path: the way from the class to it, ``model.vision_tower``; ``layers.<n>`` is every module of ``layers``.
+        keywords: the keywords of those calls.
+        lines: the lines of those calls.
+        positional_lines: the lines of its calls with positional arguments.
     """
 
+    file: Path
     owner: str
-    child: str
+    path: str
     keywords: tuple[str, ...]
-    line: int
+    lines: tuple[int, ...]
+    positional_lines: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """What names it in ``modules_to_save``: the path's last part, with its container where that is a number.
+
+        PEFT matches the end of a module's full name, so every module whose name ends in it is meant.
+        """
+        parts = self.path.split(".")
+        start = next(at for at in range(len(parts) - 1, -1, -1) if parts[at] != NUMBER)
+        return ".".join(parts[start:])
 
 
-@dataclass
-class _Class:
-    """A class as far as calls go: its bases, its methods, and its children with the class that makes each."""
-
-    node: ast.ClassDef
-    bases: list[str]
-    methods: dict[str, ast.FunctionDef] = field(default_factory=dict)
-    children: dict[str, str] = field(default_factory=dict)
-
-
-def read(source: str) -> list[Call]:
-    """The calls in a module, in order of lines.
-
-    Calls in every method count, since `forward` hands work to others. What a method finds out at run time (`getattr`,
-    a module that an argument brings) is not seen, nor are children that a base class in another file makes.
+def affected(sources: Sequence[Source]) -> Iterator[Child]:
+    """The submodules that are called by keyword only, file by file, in the order of their classes and calls.
 
     Args:
-        source: text of a Python module.
-
-    Raises:
-        SyntaxError: it is not Python.
+        sources: files that may import from each other.
     """
-    tree = ast.parse(source)
-    classes = {node.name: _class(node) for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
-    found: list[Call] = []
-    for known in classes.values():
-        whole = _inherited(known, classes)
-        for method in known.methods.values():
-            found += _Method(whole, classes).calls(method)
-    return sorted(found, key=lambda call: call.line)
+    index = Index(sources)
+    for source in sources:
+        for item in source.classes.values():
+            if index.is_module(item):
+                yield from _of_class(item, index)
 
 
-def _class(node: ast.ClassDef) -> _Class:
-    found = _Class(node, [base.id for base in node.bases if isinstance(base, ast.Name)])
-    for statement in node.body:
-        if isinstance(statement, ast.FunctionDef):
-            found.methods[statement.name] = statement
-            for inner in ast.walk(statement):
-                found.children.update(_made(inner))
-    return found
+def _of_class(item: Class, index: Index) -> Iterator[Child]:
+    calls: dict[Steps, list[Call]] = {}
+    for call in item.calls:
+        calls.setdefault(call.steps, []).append(call)
+    for steps, places in calls.items():
+        found = [call for call in places if call.affected]
+        if found and index.holds(item, steps):
+            yield Child(
+                file=item.source.path,
+                owner=item.name,
+                path=".".join(steps),
+                keywords=tuple(dict.fromkeys(name for call in found for name in call.keywords)),
+                lines=tuple(call.line for call in found),
+                positional_lines=tuple(call.line for call in places if call.positional),
+            )
 
 
-def _made(node: ast.AST) -> Iterator[tuple[str, str]]:
-    """Children that a statement makes: `self.name = Class(...)`, a choice of such, or `self.add_module("name", ...)`."""
-    if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        for target in targets:
-            if isinstance(target, ast.Attribute) and _is_self(target.value) and _makes(node.value):
-                yield target.attr, _maker(node.value)
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and len(node.args) == 2:
-        name, value = node.args
-        if node.func.attr in ("add_module", "register_module") and isinstance(name, ast.Constant):
-            yield str(name.value), _maker(value)
+class Index:
+    """All files that are read together, to find a class that one of them imports from another."""
 
+    def __init__(self, sources: Sequence[Source]) -> None:
+        """Take the files; none of them is read again."""
+        self._classes = {(source.path.stem, name): item for source in sources for name, item in source.classes.items()}
+        self._children = {name for source in sources for item in source.classes.values() for name in item.children}
+        self._methods = {name for source in sources for item in source.classes.values() for name in item.methods}
+        self._derived: dict[Class, list[Class]] = {}
+        for derived in (item for source in sources for item in source.classes.values()):
+            for base in self._family(derived)[1:]:
+                self._derived.setdefault(base, []).append(derived)
 
-def _makes(value: ast.expr) -> bool:
-    """Whether an assigned value may be a module: something is called, or looked up in a table of classes."""
-    return any(isinstance(node, (ast.Call, ast.Subscript)) for node in ast.walk(value))
+    def is_module(self, item: Class) -> bool:
+        """Whether a class can be an ``nn.Module``: it has a base outside the files that is not known for another."""
+        family = self._family(item)
+        outside = {base for one in family for base in one.bases if self._find(one.source, base) is None}
+        return bool(outside - _NO_BASE)
 
+    def holds(self, item: Class, steps: Steps) -> bool:
+        """Whether the steps lead from a class's instance to a submodule, not to a method or a plain value."""
+        owners = [item]
+        for step in steps:
+            if step == NUMBER:
+                continue  # the owners are those that the container was filled with
+            if any(self._has_method(owner, step) for owner in owners):
+                return False
+            made = [(owner.source, names) for owner in self._owners(owners, step) for names in [owner.children[step]]]
+            # Below a class that stands in none of the files, what is a submodule elsewhere and a method nowhere counts.
+            if not made and (owners == [item] or not self._likely(step)):
+                return False
+            owners = [found for source, names in made for name in names if (found := self._find(source, name))]
+            if owners and not any(self.is_module(owner) for owner in owners):
+                return False
+        return True
 
-def _maker(value: ast.expr) -> str:
-    """The name of the class that makes a value, or a container's elements; empty if none is to be seen."""
-    for node in ast.walk(value):
-        if isinstance(node, ast.Call):
-            function = node.func
-            if isinstance(function, ast.Attribute) and function.attr in ("from_config", "_from_config"):
-                function = function.value
-            if isinstance(function, ast.Name):
-                return function.id
-    return ""
+    def _likely(self, name: str) -> bool:
+        return name in self._children and name not in self._methods
 
+    def _owners(self, items: Iterable[Class], child: str) -> list[Class]:
+        """The classes, of the given ones, their bases and what derives from them, that make the child."""
+        family = (one for item in items for one in [*self._family(item), *self._derived.get(item, [])])
+        return [one for one in family if child in one.children]
 
-def _line(node: ast.AST) -> int:
-    return int(getattr(node.target if isinstance(node, ast.comprehension) else node, "lineno", 0))
+    def _has_method(self, item: Class, name: str) -> bool:
+        return any(name in one.methods for one in self._family(item))
 
+    def _family(self, item: Class) -> list[Class]:
+        """A class and its bases, their bases and so on, as far as the files hold them."""
+        family = [item]
+        for one in family:  # grows meanwhile
+            found = (self._find(one.source, base) for base in one.bases)
+            family += [base for base in found if base is not None and base not in family]
+        return family
 
-def _is_self(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and node.id == "self"
-
-
-def _inherited(known: _Class, classes: dict[str, _Class]) -> _Class:
-    """A class with what its bases in the same file bring."""
-    merged = _Class(known.node, known.bases)
-    for base in reversed(known.bases):
-        if base in classes and base != known.node.name:
-            above = _inherited(classes[base], classes)
-            merged.methods.update(above.methods)
-            merged.children.update(above.children)
-    merged.methods.update(known.methods)
-    merged.children.update(known.children)
-    return merged
-
-
-class _Method:
-    """Reads a method, keeping in mind which local names stand for children."""
-
-    def __init__(self, owner: _Class, classes: dict[str, _Class]) -> None:
-        self._owner = owner
-        self._classes = classes
-        self._local: dict[str, str] = {}
-
-    def calls(self, method: ast.FunctionDef) -> Iterator[Call]:
-        nodes = sorted(ast.walk(method), key=_line)
-        for node in nodes:
-            self._remember(node)
-        for node in nodes:
-            if isinstance(node, ast.Call) and node.keywords and not node.args:
-                child = self._child(node.func)
-                if child:
-                    keywords = tuple(keyword.arg or "**" for keyword in node.keywords)
-                    yield Call(self._owner.node.name, child, keywords, node.lineno)
-
-    def _remember(self, node: ast.AST) -> None:
-        """Note what a name stands for after an assignment, or in a loop."""
-        if isinstance(node, ast.Assign) and len(node.targets) == 1:
-            self._bind(node.targets[0], self._child(node.value))
-        elif isinstance(node, (ast.For, ast.comprehension)):
-            self._loop(node.target, node.iter)
-
-    def _bind(self, target: ast.expr, child: str | None) -> None:
-        if isinstance(target, ast.Name) and child:
-            self._local[target.id] = child
-
-    def _loop(self, target: ast.expr, iterable: ast.expr) -> None:
-        """`for layer in self.layers`, also through `enumerate`, `zip`, a slice, or a dict's `items` and `values`."""
-        function = iterable.func if isinstance(iterable, ast.Call) else None
-        arguments: Sequence[ast.expr] = iterable.args if isinstance(iterable, ast.Call) else []
-        if isinstance(function, ast.Attribute) and function.attr in ("items", "values"):
-            last = target.elts[-1] if isinstance(target, ast.Tuple) else target
-            self._bind(last, self._element(function.value))
-        elif isinstance(function, ast.Name) and function.id in _ITERATORS:
-            targets = target.elts if isinstance(target, ast.Tuple) else [target]
-            if function.id == "enumerate":
-                targets, arguments = targets[1:], arguments[:1]
-            for inner, argument in zip(targets, arguments, strict=False):
-                self._loop(inner, argument)
-        else:
-            self._bind(target, self._element(iterable))
-
-    def _element(self, container: ast.expr) -> str | None:
-        child = self._child(container)
-        return f"{child}.{ELEMENT}" if child else None
-
-    def _child(self, node: ast.expr) -> str | None:
-        """The child that an expression stands for."""
-        if isinstance(node, ast.Name):
-            return self._local.get(node.id)
-        if isinstance(node, ast.Subscript):
-            return self._child(node.value) if isinstance(node.slice, ast.Slice) else self._element(node.value)
-        if not isinstance(node, ast.Attribute):
-            return None
-        if _is_self(node.value):
-            own = node.attr in self._owner.children and node.attr not in self._owner.methods
-            return node.attr if own else None
-        parent = self._child(node.value)
-        return f"{parent}.{node.attr}" if parent and self._has(parent, node.attr) else None
-
-    def _has(self, parent: str, name: str) -> bool:
-        """Whether a child's class, where this file has it, makes a child of that name."""
-        known: _Class | None = self._owner
-        for part in parent.split("."):
-            if part == ELEMENT:
-                continue  # the container's maker is its elements'
-            maker = known.children.get(part, "") if known else ""
-            known = _inherited(self._classes[maker], self._classes) if maker in self._classes else None
-        return known is not None and name in known.children and name not in known.methods
+    def _find(self, source: Source, name: str) -> Class | None:
+        """The class of that name as a file sees it."""
+        return source.classes.get(name) or self._classes.get(source.imported.get(name, ("", "")))

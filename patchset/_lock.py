@@ -87,7 +87,7 @@ def pinned(release: Release, dist: Path, index: str | None) -> Pin:
 
 def _pip(pin: Pin) -> str:
     return (
-        "# requirements.txt; for pip-compile, put all but the hash into requirements.in and add --generate-hashes\n"
+        "# requirements.txt; for pip-compile, put all but the hash into requirements.in and add --generate-hashes --allow-unsafe\n"
         f"--extra-index-url {pin.index}\n"
         f"peft=={pin.version} \\\n    --hash=sha256:{pin.sha256}\n"
     )

@@ -1,147 +1,295 @@
-"""The audit names the children that are called by keyword only, and no others."""
+"""``audit``: modelling files as users write them, and what it says of each call."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from patchset._calls import read
+from patchset._calls import Child, affected
+from patchset._classes import read
 from tests.patchset.conftest import Run
 
-MODEL = """
-class Layer(nn.Module):
-    def __init__(self, config):
-        self.attention = Attention(config)
-        self.mlp = MLP(config)
+HEAD = "import torch\nfrom torch import nn\n\n\n"
+MODEL = (
+    HEAD
+    + """class Tower(nn.Module):
+    def __init__(self, size):
+        super().__init__()
+        self.linear = nn.Linear(size, size)
 
-    def forward(self, x):
-        x = self.attention(hidden_states=x)
-        return self.mlp(x)
-
-
-class Encoder(nn.Module):
-    def __init__(self, config):
-        self.layers = nn.ModuleList([Layer(config) for _ in range(2)])
-        self.norm = nn.LayerNorm(4)
-
-    def forward(self, x):
-        for number, layer in enumerate(self.layers[:2]):
-            x = layer(hidden_states=x)
-        return self.norm(x)
+    def forward(self, pixel_values):
+        return self.linear(pixel_values)
 
 
-class Base(nn.Module):
-    def __init__(self, config):
-        self.tower = Encoder(config) if config.vision else None
+class Model(nn.Module):
+    def __init__(self, size):
+        super().__init__()
+        self.vision_tower = Tower(size)
+        self.head = nn.Linear(size, 2)
 
-
-class Model(Base):
-    def __init__(self, config):
-        super().__init__(config)
-        self.embed: nn.Module = AutoModel.from_config(config)
-        self.head = nn.Linear(4, 4)
-        self.add_module("adapter", nn.Linear(4, 4))
-        self.hidden_size = int(config.hidden_size)
-
-    def features(self, pixel_values):
-        tower = self.tower
-        return tower(pixel_values=pixel_values)
-
-    def forward(self, ids, pixel_values, **kwargs):
-        x = self.embed(input_ids=ids, **kwargs) + self.features(pixel_values=pixel_values)
-        x = self.tower.layers[0](hidden_states=x)
-        x = self.adapter(input=x)
-        return self.head(x, **kwargs), self.loss(logits=x), self.other(*x, y=x)
+    def forward(self, pixels):
+        return self.head(self.vision_tower(pixel_values=pixels))
 """
+)
 
 
-def test_what_is_named() -> None:
-    found = [(call.owner, call.child, call.keywords) for call in read(MODEL)]
-    assert found == [
-        ("Layer", "attention", ("hidden_states",)),
-        ("Encoder", "layers.<n>", ("hidden_states",)),
-        ("Model", "tower", ("pixel_values",)),
-        ("Model", "embed", ("input_ids", "**")),
-        ("Model", "tower.layers.<n>", ("hidden_states",)),
-        ("Model", "adapter", ("input",)),
-    ]
+def found(folder: Path, text: str, *, others: dict[str, str] | None = None) -> list[Child]:
+    """What is found in a file of that text, which may import from others."""
+    sources = {"modeling_mine.py": text, **(others or {})}
+    for name, content in sources.items():
+        (folder / name).write_text(HEAD + content)
+    return list(affected([read(folder / name) for name in sources]))
+
+
+def paths(folder: Path, init: str, forward: str, more: str = "") -> dict[str, tuple[str, ...]]:
+    """By path, the keywords that a model of that ``__init__`` and that ``forward`` is found to call children with."""
+    body = f"class Model(nn.Module):\n    def __init__(self, config, size=8):\n        {init}\n"
+    return {
+        child.path: child.keywords
+        for child in found(folder, f"{body}\n    def forward(self, a, b=None, **kwargs):\n        {forward}\n{more}")
+        if child.owner == "Model"
+    }
 
 
 @pytest.mark.parametrize(
-    "loop",
+    "call",
     [
-        "for m in self.children_",
-        "for i, m in enumerate(self.children_)",
-        "for m, x in zip(self.children_, x)",
-        "for i, (x, m) in enumerate(zip(x, self.children_))",
-        "for m in reversed(self.children_)",
-        "for k, m in self.children_.items()",
-        "for m in self.children_.values()",
+        "self.layer(a)",
+        "self.layer(a, mask=b)",
+        "self.layer(*a)",
+        "self.layer(*a, mask=b)",
+        "self.layer()",
+        "self.layer(x=a)",  # stock's wrapper has a parameter of that name
+        "self.helper(hidden=a)",
+        "self.factor(hidden=a)",
+        "self.config(hidden=a)",
+        "self.other(hidden=a)",
+        "self.activation(hidden=a)",
+        "self.layer.to(device=a)",
+        "self.layer.weight.view(dtype=a)",
+        "self.layer(a).view(dtype=a)",
+        "other.layer(hidden=a)",
+        "super().forward(hidden=a)",
     ],
 )
-def test_loops(loop: str) -> None:
-    head = "class A:\n    def __init__(self):\n        self.children_ = nn.ModuleList()\n    def forward(self, x):\n"
-    for body in (f"        {loop}:\n            m(x=1)\n", f"        return [m(x=1) {loop}]\n"):
-        assert [call.child for call in read(head + body)] == ["children_.<n>"]
+def test_calls_that_stock_can_do(tmp_path: Path, call: str) -> None:
+    init = "self.layer = nn.Linear(8, 8); self.factor = 2; self.config = config.text; self.activation = torch.relu"
+    assert paths(tmp_path, init, call, "\n    def helper(self, hidden):\n        return hidden\n") == {}
 
 
-def test_a_method_is_no_child() -> None:
-    source = (
-        "class A:\n    def __init__(self):\n        self.f = F()\n    def f(self): ...\n    def forward(self, x):\n"
+@pytest.mark.parametrize(
+    ("init", "call", "path"),
+    [
+        ("self.layer = nn.Linear(8, 8)", "self.layer(hidden=a)", "layer"),
+        ("self.layer: nn.Module = nn.Linear(8, 8)", "b = self.layer(hidden=a).logits[0]", "layer"),
+        ("self.layer = self.build(config)", "self.layer(hidden=a)", "layer"),
+        ("self.layer = AutoModel.from_config(config)", "self.layer(hidden=a)", "layer"),
+        ("self.layer = torch.compile(nn.Linear(8, 8))", "self.layer(hidden=a)", "layer"),
+        ("self.layer = nn.Linear(8, 8) if size else None", "self.layer(hidden=a)", "layer"),
+        ("self.layer = config.layer and nn.Linear(8, 8)", "self.layer(hidden=a)", "layer"),
+        ("self.layer = size", "self.layer(hidden=a)", "layer"),  # handed in
+        ("layer = nn.Linear(8, 8); self.layer = layer", "self.layer(hidden=a)", "layer"),
+        ("self.layer = None\n        if size:\n            self.layer = nn.Linear(8, 8)", "self.layer(h=a)", "layer"),
+        ("self.add_module('layer', nn.Linear(8, 8))", "self.layer(hidden=a)", "layer"),
+        ("setattr(self, 'layer', nn.Linear(8, 8))", "getattr(self, 'layer')(hidden=a)", "layer"),
+        ("self.layer = nn.Sequential(nn.ReLU(), nn.Linear(8, 8))", "self.layer(hidden=a)", "layer"),
+        ("self.heads = nn.ModuleDict({'a': nn.Linear(8, 8)})", "self.heads['a'](hidden=a)", "heads.<n>"),
+    ],
+)
+def test_children_however_made(tmp_path: Path, init: str, call: str, path: str) -> None:
+    assert list(paths(tmp_path, init, call)) == [path]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "for layer in self.layers: a = layer(hidden=a)",
+        "for layer in self.layers[: self.config.depth]: a = layer(hidden=a)",
+        "for layer in reversed(self.layers): a = layer(hidden=a)",
+        "for index, layer in enumerate(self.layers[:2]): a = layer(hidden=a)",
+        "for layer, item in zip(self.layers, a): item = layer(hidden=item)",
+        "for index, (item, layer) in enumerate(zip(a, self.layers)): item = layer(hidden=item)",
+        "for name, layer in self.layers.named_children(): a = layer(hidden=a)",
+        "for layer in self.layers.children(): a = layer(hidden=a)",
+        "layers = self.layers[1:]\n        for layer in layers: a = layer(hidden=a)",
+        "for index in range(2): a = self.layers[index](hidden=a)",
+        "layer = self.layers[-1]; a = layer(hidden=a)",
+        "return [layer(hidden=a) for layer in self.layers if layer is not None]",
+        "return {index: layer(hidden=a) for index, layer in enumerate(self.layers)}",
+        "while a: a = self.layers[0](hidden=a)",
+        "with torch.no_grad():\n            for layer in self.layers: a = layer(hidden=a)",
+        "def inner(h): return [layer(hidden=h) for layer in self.layers]",
+    ],
+)
+def test_lists(tmp_path: Path, call: str) -> None:
+    init = "self.layers = nn.ModuleList([nn.Linear(8, 8) for _ in range(2)])"
+    assert paths(tmp_path, init, call) == {"layers.<n>": ("hidden",)}
+
+
+@pytest.mark.parametrize(
+    ("call", "path"),
+    [
+        ("tower = self.one; tower(hidden=a)", ["one"]),
+        ("tower = other = self.one; other(hidden=a)", ["one"]),
+        ("tower, rest = self.one, 1; tower(hidden=a)", ["one"]),
+        ("tower = self.one if b else self.two; tower(hidden=a)", ["one", "two"]),
+        ("(self.one or self.two)(hidden=a)", ["one", "two"]),
+        ("if (tower := self.one) is not None: tower(hidden=a)", ["one"]),
+        (
+            "if b:\n            tower = self.one\n        else:\n            tower = self.two\n        tower(hidden=a)",
+            ["one", "two"],
+        ),
+        ("for tower in (self.one, self.two): tower(hidden=a)", ["one", "two"]),
+        ("tower = self.one; tower = a; tower(hidden=a)", []),
+        ("tower = self.one\n        for tower in a: tower(a)\n        tower = b\n        tower(hidden=a)", []),
+        ("tower = self.one; f = lambda tower: tower(hidden=a)", []),
+        ("call = lambda: self.one(hidden=a)", ["one"]),
+    ],
+)
+def test_aliases(tmp_path: Path, call: str, path: list[str]) -> None:
+    init = "self.one = nn.Linear(8, 8); self.two = nn.Linear(8, 8)"
+    assert list(paths(tmp_path, init, call)) == path
+
+
+def test_nested(tmp_path: Path) -> None:
+    """A path into a class of the file is followed; into another's, a name counts that is a submodule elsewhere."""
+    inner = (
+        "\n\nclass Inner(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.vision_tower = nn.Linear(8, 8)\n\n    def get_image(self, pixels):\n        ...\n"
     )
-    assert read(f"{source}        return self.f(x=x)\n") == []
+    init = "self.model = Inner(); self.far = AutoModel.from_config(config); self.blocks = nn.ModuleList([Inner()])"
+    for call, expected in {
+        "self.model.vision_tower(pixels=a)": ["model.vision_tower"],
+        "self.model.get_image(pixels=a)": [],
+        "self.model.generate(pixels=a)": [],
+        "self.far.vision_tower(pixels=a)": ["far.vision_tower"],
+        "self.far.get_image(pixels=a)": [],
+        "for block in self.blocks: block.vision_tower(pixels=a)": ["blocks.<n>.vision_tower"],
+    }.items():
+        assert list(paths(tmp_path, init, call, inner)) == expected, call
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    (tmp_path / "mine").mkdir()  # beside the checkout
-    (tmp_path / "mine" / "modeling_mine.py").write_text(MODEL)
-    return tmp_path / "mine" / "modeling_mine.py"
+def test_inherited(tmp_path: Path) -> None:
+    """A base's child, from the same file and from another one that is read with it; a subclass's child, called above."""
+    base = "class Base(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.tower = nn.Linear(8, 8)\n"
+    user = "\n\nclass Model(Base):\n    def forward(self, a):\n        return self.tower(hidden=a)\n"
+    assert [child.owner for child in found(tmp_path, base + user)] == ["Model"]
+    imported = "from .modeling_base import Base as Base\n" + user
+    assert [child.path for child in found(tmp_path, imported, others={"modeling_base.py": base})] == ["tower"]
+    assert found(tmp_path, imported) == []
+    caller = "class Caller(nn.Module):\n    def forward(self, a):\n        return self.tower(hidden=a)\n\n\n"
+    assert [child.owner for child in found(tmp_path, caller + base.replace("nn.Module", "Caller"))] == ["Caller"]
+    assert found(tmp_path, caller + base) == []
 
 
-def test_a_file(tool: Run, checkout: Path, model: Path) -> None:
-    result = tool(checkout, "audit", str(model))
-    assert result.returncode == 1
-    assert result.stdout.splitlines()[-1] == (
-        "in modules_to_save, these names and the ends of them crash on stock PEFT 0.15.0 to 0.19.1: "
-        "attention, layers.<n>, tower, embed, tower.layers.<n>, adapter"
+def test_mixed(tmp_path: Path) -> None:
+    """One keyword-only call is enough; any method's counts; lines are given apart."""
+    text = (
+        "class Model(nn.Module):\n    def __init__(self):\n        self.tower = nn.Linear(8, 8)\n\n"
+        "    def forward(self, a, **kwargs):\n        return self.tower(a, mask=None) + self.tower(**kwargs)\n\n"
+        "    def get_image_features(self, pixels):\n        return self.tower(hidden=pixels, mask=None)\n"
     )
-    (found,) = json.loads(tool(checkout, "audit", str(model), "--json").stdout)
-    assert found["path"] == "modeling_mine.py"
-    assert found["calls"][0] == {"owner": "Layer", "child": "attention", "keywords": ["hidden_states"], "line": 8}
+    (child,) = found(tmp_path, text)
+    assert (child.path, child.keywords) == ("tower", ("**kwargs", "hidden", "mask"))
+    assert (child.lines, child.positional_lines) == ((10, 13), (10,))
 
 
-def test_a_folder(tool: Run, checkout: Path, model: Path) -> None:
-    (model.parent / "deeper").mkdir()
-    (model.parent / "deeper" / "broken.py").write_text("def\n")
-    (model.parent / "fine.py").write_text("x = 1\n")
-    result = tool(checkout, "audit", str(model.parent))
+def test_classes_that_are_no_modules(tmp_path: Path) -> None:
+    text = (
+        "class Cache:\n    def __init__(self):\n        self.layer = make()\n\n"
+        "    def update(self, a):\n        return self.layer(hidden=a)\n\n\n"
+        "class Model(nn.Module):\n    def __init__(self):\n        self.cache = Cache()\n\n"
+        "    def forward(self, a):\n        return self.cache(hidden=a)\n"
+    )
+    assert found(tmp_path, text) == []
+
+
+def test_the_verb(tool: Run, checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "modeling_mine.py").write_text(MODEL)
+    result = tool(checkout, "audit", str(tmp_path / "modeling_mine.py"))
     assert result.returncode == 1
-    assert "not read: deeper/broken.py: invalid syntax" in result.stdout
-    assert "1 of 3 files have 6 such calls" in result.stdout
-    model.unlink()
-    result = tool(checkout, "audit", str(model.parent / "fine.py"))
-    assert (result.returncode, result.stdout) == (0, "no child is called by keyword only\n")
+    assert "\x1b" not in result.stdout + result.stderr
+    assert ["Model", "vision_tower", "pixel_values", "21"] in [line.split() for line in result.stdout.splitlines()]
+    assert "1 class of 1 file calls 1 child by keyword only, at 1 place\n" in result.stdout
+    assert "stock PEFT 0.15.0 to 0.19.1 fails" in result.stdout
+    assert "  modeling_mine.py: vision_tower\n" in result.stdout
+    (tmp_path / "modeling_mine.py").write_text(MODEL.replace("pixel_values=pixels", "pixels"))
+    fine = tool(checkout, "audit", str(tmp_path / "modeling_mine.py"))
+    assert (fine.returncode, fine.stdout) == (0, "no class of 1 file calls a child by keyword only\n")
 
 
-def test_an_installed_transformers(tool: Run, checkout: Path, model: Path) -> None:
-    installed = model.parent / "transformers"
-    (installed / "models" / "mine").mkdir(parents=True)
-    (installed / "__init__.py").write_text("raise RuntimeError('nothing is imported')\n")
-    model.rename(installed / "models" / "mine" / model.name)
-    path = {"PYTHONPATH": str(model.parent)}
-    assert tool(checkout, "audit", **path).returncode == 1
-    assert "Encoder" in tool(checkout, "audit", "--model", "mine", **path).stdout
-    assert "has no model 'other'" in tool(checkout, "audit", "--model", "other", **path).stderr
+def test_a_folder_with_a_file_that_is_not_python(tool: Run, checkout: Path, tmp_path: Path) -> None:
+    for name in ("one/modeling_one.py", "two/modeling_two.py", ".venv/modeling_three.py"):
+        (tmp_path / "models" / name).parent.mkdir(parents=True)
+        (tmp_path / "models" / name).write_text(MODEL)
+    (tmp_path / "models" / "broken.py").write_text("x = 1\ndef (:\n")
+    (tmp_path / "models" / "latin.py").write_bytes(b"x = '\xe9'\n")
+    result = tool(checkout, "audit", str(tmp_path / "models"), "--json")
+    assert result.returncode == 1
+    answer = json.loads(result.stdout)
+    assert answer["files"] == 2
+    assert answer["names"] == {"one": ["vision_tower"], "two": ["vision_tower"]}
+    assert answer["unreadable"]["broken.py"].startswith("line 2: ")
+    assert "latin.py" in answer["unreadable"]
+    assert answer["stock_fails"][0] == "0.15.0"
+    assert answer["stock_fails"][-1] == "0.19.1"
+    assert answer["children"][0] == {
+        "file": "one/modeling_one.py",
+        "class": "Model",
+        "path": "vision_tower",
+        "name": "vision_tower",
+        "keywords": ["pixel_values"],
+        "lines": [21],
+        "positional_lines": [],
+    }
+    one = tool(checkout, "audit", str(tmp_path / "models"), "--model", "two")
+    assert "  two: vision_tower\n" in one.stdout
+    assert "one" not in one.stdout.split("fails at them")[0].split()
+    text = tool(checkout, "audit", str(tmp_path / "models")).stdout
+    assert "note: cannot read broken.py: line 2" in text
+    assert "2 classes of 2 files call 2 children by keyword only, at 2 places (2 could not be read)" in text
+
+
+def test_transformers_of_an_interpreter(tool: Run, checkout: Path, tmp_path: Path) -> None:
+    """Found and read without being imported, by a stand-in that cannot be."""
+    package = tmp_path / "site" / "transformers"
+    (package / "models" / "mine").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise SystemError\n")
+    for name in ("modeling_mine.py", "modular_mine.py", "processing_mine.py"):
+        (package / "models" / "mine" / name).write_text(MODEL)
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(package.parent)!r})\nexec(sys.argv[-1])\n"
+    )
+    python.chmod(0o755)
+    answer = json.loads(tool(checkout, "audit", "--python", str(python), "--json").stdout)
+    assert answer["files"] == 1
+    assert answer["names"] == {"mine": ["vision_tower"]}
 
 
 def test_bad_input(tool: Run, checkout: Path, tmp_path: Path) -> None:
-    assert "nowhere does not exist" in tool(checkout, "audit", "nowhere").stderr
     (tmp_path / "empty").mkdir()
-    assert "has no Python file" in tool(checkout, "audit", str(tmp_path / "empty")).stderr
-    (tmp_path / "broken.py").write_text("def\n")
-    result = tool(checkout, "audit", str(tmp_path / "broken.py"))
-    assert result.stderr.startswith(f"error: cannot read {tmp_path}/broken.py: invalid syntax")
-    assert "cannot ask nobody for its transformers" in tool(checkout, "audit", "--python", "nobody").stderr
+    (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "broken.py").write_text("def (:\n")
+    (tmp_path / "fails").write_text("#!/bin/sh\nexit 3\n")
+    (tmp_path / "without").write_text("#!/bin/sh\necho\n")
+    for name in ("fails", "without"):
+        (tmp_path / name).chmod(0o755)
+    for arguments, message in {
+        (str(tmp_path / "none.py"),): "does not exist",
+        (str(tmp_path / "notes.txt"),): "is not a Python file",
+        (str(tmp_path / "empty"),): "holds no Python file",
+        (str(tmp_path / "broken.py"),): "broken.py: line 1: ",
+        (str(tmp_path), "--model", "gemma9"): "no folder with modelling files is named gemma9",
+        ("--python", str(tmp_path / "none")): "cannot run",
+        ("--python", str(tmp_path / "fails")): "cannot run",
+        ("--python", str(tmp_path / "without")): "has no transformers",
+    }.items():
+        result = tool(checkout, "audit", *arguments)
+        assert result.returncode == 1
+        assert message in result.stderr
+        assert result.stderr.startswith("error: ")
+        assert len(result.stderr.splitlines()) == 1

@@ -28,7 +28,9 @@ RESULTS = Path(__file__).parents[1] / "results"
 def main() -> int:
     """Examine what is left to examine, write the file, and print the figures."""
     options = _options()
-    output = Path(options.output or RESULTS / f"zoo-peft{peft.__version__}-transformers{transformers.__version__}.json")
+    output = Path(
+        options.output or RESULTS / f"zoo-peft{peft.__version__}-transformers{transformers.__version__}.json"
+    )
     kept = output.with_suffix(".partial.jsonl")
     done = {entry["type"]: entry for entry in map(json.loads, kept.read_text().splitlines())} if kept.exists() else {}
     wanted = options.types.split(",") if options.types else _library.types()
@@ -93,7 +95,9 @@ def _examined(names: list[str], options: argparse.Namespace) -> Any:
 def _print(results: list[dict[str, Any]]) -> None:
     ran = [entry for entry in results if "class" in entry]
     print(f"peft {peft.__version__}, transformers {transformers.__version__}, torch {torch.__version__}")
-    print(f"{len(results)} model types; {len(ran)} were built and run, {sum(len(e['inputs']) > 1 for e in ran)} of them multimodal")
+    print(
+        f"{len(results)} model types; {len(ran)} were built and run, {sum(len(e['inputs']) > 1 for e in ran)} of them multimodal"
+    )
     tried = sum(entry["tried"] for entry in ran)
     print(f"{tried} children wrapped in turn ({sum(e['called'] for e in ran)} called, repeated layers counted)")
     for what in ("crash", "differs", "other", "unwrappable"):

@@ -12,7 +12,7 @@ from torch import nn
 from tests.models.zoo import _children, _inputs, _library
 from tests.models.zoo._shrink import WAYS, shrunken
 
-LARGEST = 300_000_000  # parameters: more would not fit, with a copy, into the memory that a type has
+LARGEST = 100_000_000  # parameters: more would not fit, with a copy, into the memory that a type has
 
 
 class Unserved(Exception):
@@ -80,9 +80,7 @@ def runnable(model_type: str) -> tuple[nn.Module, _inputs.Inputs, frozenset[str]
     raise best or Unserved("configuration", "no class")
 
 
-def _try(
-    model_type: str, name: str, way: str
-) -> tuple[nn.Module, _inputs.Inputs, frozenset[str], list[torch.Tensor]]:
+def _try(model_type: str, name: str, way: str) -> tuple[nn.Module, _inputs.Inputs, frozenset[str], list[torch.Tensor]]:
     try:
         config = shrunken(model_type, way)
     except Exception as error:
@@ -126,6 +124,6 @@ def _build(name: str, config: transformers.PretrainedConfig) -> nn.Module:
         raise Unserved("build", error) from error
     for parameter in model.parameters():
         # left as the memory was, where a model counts on its checkpoint
-        if parameter.is_floating_point() and not bool(parameter.detach().abs().max() < 1e3):
+        if parameter.is_floating_point() and parameter.numel() and not bool(parameter.detach().abs().max() < 1e3):
             torch.nn.init.normal_(parameter, std=0.02)
     return model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
+
+from tests.models.zoo._shrink import attribute
 
 BATCH, LENGTH, SOUND, FRAMES = 2, 8, 4000, 4
 Inputs = dict[str, Any]
@@ -26,7 +29,7 @@ def find(config: PretrainedConfig, *names: str, default: Any = None) -> Any:
     while todo:
         one = todo.pop(0)
         for name in names:
-            value = getattr(one, name, None)
+            value = attribute(one, name)
             if value is not None and not isinstance(value, PretrainedConfig):
                 return value
         todo += [part for part in vars(one).values() if isinstance(part, PretrainedConfig)]
@@ -35,7 +38,7 @@ def find(config: PretrainedConfig, *names: str, default: Any = None) -> Any:
 
 def part(config: PretrainedConfig, *names: str) -> PretrainedConfig:
     """A configuration inside another, or that itself."""
-    return next((found for name in names if isinstance(found := getattr(config, name, None), PretrainedConfig)), config)
+    return next((found for name in names if isinstance(found := attribute(config, name), PretrainedConfig)), config)
 
 
 class Recipe:
@@ -69,7 +72,12 @@ class Recipe:
         made: Inputs = {}
         for name, parameter in self.signature.items():
             maker = _MAKERS.get(name)
-            wanted = name in _ALWAYS or parameter.default is inspect.Parameter.empty or _kind(name) in self.kinds
+            wanted = (
+                self.sizes.get("everything")
+                or name in _ALWAYS
+                or parameter.default is inspect.Parameter.empty
+                or _kind(name) in self.kinds
+            )
             if maker and wanted:
                 value = maker(self)
                 if value is not None:
@@ -107,16 +115,21 @@ class Recipe:
 
     def image(self) -> Tensor | None:
         side, channels = self.sizes["image"], self.sizes["channels"]
+        high, wide = self.sizes.get("height", side), self.sizes.get("width", side)
         if "image_grid_thw" in self.signature or "image_grid_hws" in self.signature:
-            vision = part(self.config, "vision_config")
-            patch = find(vision, "patch_size", default=14)
-            temporal = find(vision, "temporal_patch_size", default=1)
-            return torch.rand(BATCH * 16, self.sizes["flat"] or channels * temporal * patch * patch)
+            return self.patches()
         if self.sizes.get("dims") == 5:
-            return torch.rand(BATCH, self.sizes.get("tiles", 1), channels, side, side)
+            return torch.rand(BATCH, self.sizes.get("tiles", 1), channels, high, wide)
         if self.sizes["flat"]:
             return torch.rand(BATCH, 16, self.sizes["flat"])
-        return torch.rand(BATCH, channels, side, side)
+        return torch.rand(BATCH, channels, high, wide)
+
+    def patches(self) -> Tensor:
+        """Flat patches, 16 of each image."""
+        vision = part(self.config, "vision_config")
+        patch = find(vision, "patch_size", default=14)
+        temporal = find(vision, "temporal_patch_size", default=1)
+        return torch.rand(BATCH * 16, self.sizes["flat"] or self.sizes["channels"] * temporal * patch * patch)
 
     def grid(self) -> Tensor:
         return torch.tensor([[1, 4, 4]] * BATCH)
@@ -138,7 +151,9 @@ class Recipe:
     def mel(self) -> Tensor:
         audio = part(self.config, "audio_config", "audio_encoder_config", "speech_config", "encoder_config")
         bins = find(audio, "num_mel_bins", "input_feat_size", "feature_size", "input_feat_per_channel", default=80)
-        if self.sizes.get("frames_first") or self._frames_first():
+        if self.sizes.get("spectrogram") and "input_features" in self.signature:
+            return torch.rand(BATCH, 1, self.sizes["mel"], bins)
+        if not self.sizes.get("frames_last") and self._frames_first():
             return torch.rand(BATCH, self.sizes["mel"], bins)
         return torch.rand(BATCH, bins, self.sizes["mel"])
 
@@ -162,21 +177,24 @@ class Recipe:
 
 
 def _kind(name: str) -> str:
-    kinds = {"text": TEXT, "image": IMAGES, "video": VIDEOS, "audio": SOUNDS}
-    own = next((kind for kind, names in kinds.items() if name in names), "")
-    return own or next((kind for kind in ("image", "video", "audio") if kind in name or (kind == "image" and "pixel" in name)), "")
+    own = {"text": TEXT, "image": (*IMAGES, "image_grid_thw", "image_grid_hws", "image_position_ids", "pixel_position_ids"),
+           "video": (*VIDEOS, "video_grid_thw"), "audio": SOUNDS}  # fmt: skip
+    return next((kind for kind, names in own.items() if name in names), "")
 
 
 def kinds(model: nn.Module) -> Iterator[frozenset[str]]:
     """Sets of modalities to try: all that the signature has, then fewer."""
     names = set(inspect.signature(model.forward).parameters)
-    has = [kind for kind, own in (("text", TEXT), ("image", IMAGES), ("audio", SOUNDS), ("video", VIDEOS)) if names & set(own)]
-    while has:
-        yield frozenset(has)
-        has = has[:-1]
+    has = [
+        kind
+        for kind, own in (("text", TEXT), ("image", IMAGES), ("audio", SOUNDS), ("video", VIDEOS))
+        if names & set(own)
+    ]
+    for size in range(len(has), 0, -1):
+        yield from map(frozenset, itertools.combinations(has, size))
 
 
-_ALWAYS = {"attention_mask", "decoder_input_ids", "token_type_ids", "bbox", "return_loss", "image_sizes"}
+_ALWAYS = {"mm_token_type_ids", "attention_mask", "decoder_input_ids", "token_type_ids", "bbox"}
 
 
 def _ones(recipe: Recipe) -> Tensor | None:
@@ -187,7 +205,11 @@ def _types(recipe: Recipe) -> Tensor | None:
     if "text" not in recipe.kinds:
         return None
     token = find(recipe.config, "image_token_id", "image_token_index")
-    return (recipe.ids() == token).long() if isinstance(token, int) else torch.zeros(BATCH, recipe.length, dtype=torch.long)
+    return (
+        (recipe.ids() == token).long()
+        if isinstance(token, int)
+        else torch.zeros(BATCH, recipe.length, dtype=torch.long)
+    )
 
 
 _MAKERS: dict[str, Callable[[Recipe], Any]] = {
@@ -215,16 +237,18 @@ _MAKERS: dict[str, Callable[[Recipe], Any]] = {
     "input_features_mask": lambda r: torch.ones(BATCH, r.sizes["mel"], dtype=torch.bool),
     "feature_attention_mask": lambda r: torch.ones(BATCH, r.sizes["mel"], dtype=torch.long),
     "past_values": Recipe.past,
-    "past_time_features": lambda r: torch.rand(*r.past().shape[:2], find(r.config, "num_time_features", default=1) or 1),
+    "past_time_features": lambda r: torch.rand(*r.past().shape[:2], find(r.config, "num_time_features", default=1)),
     "past_observed_mask": lambda r: torch.ones_like(r.past()),
-    "future_values": lambda r: None,
+    "hidden_states": lambda r: r.patches(),
+    "grid_thw": Recipe.grid,
+    "query_embeds": lambda r: torch.rand(BATCH, LENGTH, find(r.config, "hidden_size")),
+    "encoder_hidden_states": lambda r: torch.rand(BATCH, 16, find(r.config, "encoder_hidden_size", "hidden_size")),
     "inputs": lambda r: torch.randint(3, 90, (BATCH, LENGTH)),
     "input_points": lambda r: torch.tensor([[[[4.0, 4.0]]]] * BATCH),
-    "bool_masked_pos": lambda r: None,
     "speech_inputs": Recipe.wave,
+    "is_longer": lambda r: torch.zeros(BATCH, 1, dtype=torch.bool),
     "audio_codes": lambda r: torch.randint(0, 8, (BATCH, 2, LENGTH)),
     "qformer_input_ids": lambda r: torch.randint(3, 90, (BATCH, LENGTH)),
-    "return_loss": lambda r: None,
 }  # fmt: skip
 
 
@@ -233,13 +257,29 @@ def mend(recipe: Recipe, error: Exception) -> bool:
     text = str(error)
     numbers = [int(one) for one in re.findall(r"\d+", text)]
     before = dict(recipe.sizes)
-    if match := re.search(r"(image|video|audio|speech)s? (?:features|tokens).*do(?:es)? not match", text, re.IGNORECASE):
+    if match := re.search(
+        r"(image|video|audio|speech)s? (?:features|tokens).*do(?:es)? not match", text, re.IGNORECASE
+    ):
         kind = {"speech": "audio"}.get(match[1].lower(), match[1].lower())
         if len(numbers) >= 2:
             tokens, features = _tokens_and_features(text, numbers)
+            if tokens == features:  # the features were counted by their values
+                tokens *= find(part(recipe.config, "text_config"), "hidden_size", default=1)
             recipe.sizes[f"{kind}_tokens"] = max(1, recipe.sizes[f"{kind}_tokens"] * features // max(tokens, 1))
+    elif (
+        "missing" in text or "must be " in text or "have to " in text or "NoneType" in text or "'bool' object" in text
+    ):
+        recipe.sizes["everything"] = True
+    elif match := re.search(r"expected input\[\d+, \d+, (\d+)\] to have (\d+) channels", text):
+        recipe.sizes |= {"frames_last": match[1] == match[2], "mono": match[2] == "1"}
+    elif "5D tensor of shape (batch_size, 2" in text:
+        recipe.sizes |= {"dims": 5, "tiles": 2}
+    elif "Dimension out of range" in text and "input_features" in recipe.signature:
+        recipe.sizes["spectrogram"] = True
+    elif "Dimension out of range" in text and "input_values" in recipe.signature:
+        recipe.sizes |= {"spectrogram": True, "mel": find(recipe.config, "max_length", default=64)}
     elif "doesn't match model" in text and len(numbers) >= 4:
-        recipe.sizes["image"] = numbers[-1]
+        recipe.sizes |= {"height": numbers[-2], "width": numbers[-1]}
     elif match := re.search(r"input features to be of length (\d+)", text):
         recipe.sizes["mel"] = int(match[1])
     elif match := re.search(r"to have (\d+) channels, but got", text):
@@ -257,6 +297,6 @@ def mend(recipe: Recipe, error: Exception) -> bool:
 
 
 def _tokens_and_features(text: str, numbers: list[int]) -> tuple[int, int]:
-    tokens = re.search(r"tokens\D*(\d+)", text)
-    features = re.search(r"features\D*(\d+)", text)
+    tokens = re.search(r"tokens\W+(\d+)", text)
+    features = re.search(r"features\W+(\d+)", text)
     return (int(tokens[1]), int(features[1])) if tokens and features else (numbers[0], numbers[1])

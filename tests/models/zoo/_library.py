@@ -20,10 +20,11 @@ def types() -> list[str]:
 
 
 def classes(model_type: str) -> list[str]:
-    """Names of a type's model classes, those to try first at the beginning."""
+    """Names of a type's model classes, three to try first and the bare one."""
     mappings = [f"MODEL_FOR_{task}_MAPPING_NAMES" for task in _ORDER] + ["MODEL_MAPPING_NAMES"]
     found = []
     for mapping in mappings:
         names = getattr(modeling_auto, mapping, {}).get(model_type, ())
         found += [names] if isinstance(names, str) else list(names)
-    return list(dict.fromkeys(found))
+    found = list(dict.fromkeys(found))
+    return found[:3] + found[3:][-1:]

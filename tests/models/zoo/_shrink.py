@@ -17,25 +17,43 @@ _NUMBERS: tuple[tuple[str, int | None], ...] = (
     (r"vocab_size(_.*)?$|.*_vocab_size$|codebook_size$", VOCABULARY),
     (r"max_(source|target)_positions$|n_ctx$|max_seq_len.*|max_sequence_length$", 64),
     (r"(max_)?(n_)?position(s|_embeddings)$|max_position_embeddings$|max_.*positions?$", 128),
-    (r".*(num|n)_(hidden_|encoder_|decoder_)?(layers?|blocks)$|.*_layers$|num_.*_layers$|n_layer$|depth$|.*_depth$", 2),
+    (
+        r".*(num|n)_(hidden_|encoder_|decoder_)?(layers?|blocks)$|.*_layers$|num_.*_layers$|n_layer$|depth$|.*_depth$",
+        2,
+    ),
     (r"(num|n)_(group|limited_groups)$|n_groups?$|topk_group$", 1),
     (r"(num|n)_(local_|routed_)?experts$|moe_num_experts$|num_experts.*_?$", 4),
     (r"num_experts_per_tok$|moe_(topk|k)$|num_selected_experts$|top_k$", 2),
     (r"n_shared_experts$|num_shared_experts?$", 1),
     (r"(num_|n_)?(multi_query_)?(key_value|kv)_heads$|num_kv_heads$|.*_(kv|key_value)_heads$", 2),
     (r".*attention_heads$|(num|n)_heads?$|.*_num_heads$|.*_heads$|nhead$", HEADS),
-    (r".*(head_dim|head_size|dim_head|d_kv)$|.*_dim_per_head$", HEAD),
+    (r".*(head_dim|head_size|dim_head|d_kv|rotary_dim)$|.*_dim_per_head$", HEAD),
     (r".*lora_rank$|.*_lora_dim$", HEAD),
-    (r".*(intermediate|ffn|ffw|feedforward|d_ff|mlp_dim|inner|hidden_act_dim).*(size|dim|dims)?$|d_ff$|n_inner$", INNER),
+    (
+        r".*(intermediate|ffn|ffw|feedforward|d_ff|mlp_dim|inner|hidden_act_dim).*(size|dim|dims)?$|d_ff$|n_inner$",
+        INNER,
+    ),
     (r"image_size$|img_size$", IMAGE),
     (r"patch_size$", PATCH),
     (r"(num_mel_bins|num_channels|in_chans|num_frames|temporal_patch_size|tubelet_size)$", None),
-    (r".*(hidden|embed|embedding|emb|projection|model|proj|cross_attention|out|input|output)_?(size|dim|dims)$", WIDTH),
+    (
+        r".*(hidden|embed|embedding|emb|projection|model|proj|cross_attention|out|input|output)_?(size|dim|dims)$",
+        WIDTH,
+    ),
     (r"d_model$|n_embd$|dim$|hidden$|embed_dims?$|.*_width$|width$|d_embed$", WIDTH),
     (r"window_size$", 4),
+    (r"mm_tokens_per_image$|image_seq_len(gth)?$|vision_soft_tokens_per_image$", 4),
     (r"sliding_window$|attention_window$|local_attention$", 16),
     (r"num_(object_)?queries$|num_latents$|qformer_num_query.*|num_query_tokens$", 8),
 )
+
+
+def attribute(config: PretrainedConfig, name: str) -> Any:
+    """A configuration's attribute; None where it has none, or another one for each layer."""
+    try:
+        return getattr(config, name, None)
+    except Exception:  # transformers' own, for what varies by layer, is no AttributeError
+        return None
 
 
 def shrunken(model_type: str, way: str) -> PretrainedConfig:
@@ -49,22 +67,46 @@ def shrunken(model_type: str, way: str) -> PretrainedConfig:
     return _shrink(CONFIG_MAPPING[model_type], CONFIG_MAPPING[model_type](), way)
 
 
+# What a configuration leaves open, and a model wants.
+_UNSET = {"prediction_length": 4, "image_token_id": 120, "image_token_index": 120, "audio_token_id": 121}
+_UNSET |= {"vocab_size": VOCABULARY, "num_experts_per_tok": 2}
+# What hangs together in a type's own way.
+_OWN: dict[str, dict[str, Any]] = {"gpt_neo": {"attention_types": [[["global", "local"], 1]]}}
+
 WAYS = ("narrow", "scaled", "short")
 
 
 def _shrink(kind: type[PretrainedConfig], default: PretrainedConfig, way: str) -> PretrainedConfig:
-    values: dict[str, Any] = {}
+    values = dict(_OWN.get(kind.model_type, {}))
     parts = getattr(kind, "sub_configs", {})
     for name, value in _defaults(kind).items():
-        if name in parts or isinstance(getattr(default, name, None), PretrainedConfig):
-            part = getattr(default, name, None)
+        part = attribute(default, name)
+        if name in parts or isinstance(part, PretrainedConfig):
             if isinstance(part, PretrainedConfig):
                 values[name] = _shrink(type(part), part, way)
             continue
-        new = _value(name, value, way)
+        if name in values:
+            continue
+        new = _UNSET.get(name) if value is None else _value(name, value, way)
         if new is not None:
             values[name] = new
-    return kind(**values)
+    heads = attribute(default, "num_attention_heads")
+    if heads is not None and heads == attribute(default, "num_key_value_heads") and "num_attention_heads" in values:
+        values["num_key_value_heads"] = values["num_attention_heads"]
+    made = kind(**values)
+    _settle(made)
+    return made
+
+
+def _settle(config: PretrainedConfig) -> None:
+    """Bring what follows from the widths into line with them."""
+    heads, width = attribute(config, "num_attention_heads"), attribute(config, "hidden_size")
+    for rope in (attribute(config, "rope_parameters"), attribute(config, "rope_scaling")):
+        if isinstance(rope, dict) and heads and width and "rope_type" in rope:
+            # parts of half a head: time, height, width; read by models for images and videos alone
+            head = attribute(config, "head_dim") or width // heads
+            half = int(head * (rope.get("partial_rotary_factor") or 1)) // 2
+            rope["mrope_section"] = [half - 2 * (half // 3), half // 3, half // 3]
 
 
 def _defaults(kind: type[PretrainedConfig]) -> dict[str, Any]:
