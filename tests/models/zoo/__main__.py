@@ -22,7 +22,7 @@ from tqdm import tqdm
 from tests.models.zoo import _library
 from tests.models.zoo._examine import examine
 
-RESULTS = Path(__file__).parents[1] / "results"
+RESULTS = Path(__file__).parents[2] / "results" / "zoo"
 
 
 def main() -> int:
@@ -34,9 +34,12 @@ def main() -> int:
     kept = output.with_suffix(".partial.jsonl")
     done = {entry["type"]: entry for entry in map(json.loads, kept.read_text().splitlines())} if kept.exists() else {}
     wanted = options.types.split(",") if options.types else _library.types()
+    like = {entry["type"]: entry for entry in json.loads(Path(options.like).read_text())["types"]} if options.like else {}
+    # what could not be run there cannot be run here: that is before PEFT comes in
+    done |= {name: entry for name, entry in like.items() if "stage" in entry and name not in done}
     output.parent.mkdir(parents=True, exist_ok=True)
     with kept.open("a") as lines:
-        for entry in _examined([name for name in wanted if name not in done], options):
+        for entry in _examined([name for name in wanted if name not in done], like, options):
             done[entry["type"]] = entry
             lines.write(json.dumps(entry) + "\n")
             lines.flush()
@@ -57,7 +60,8 @@ def _options() -> argparse.Namespace:
         epilog="example: python -m tests.models.zoo --types gemma3,whisper --output /tmp/two.json",
     )
     parser.add_argument("--types", metavar="A,B", help="default: all of the installed transformers")
-    parser.add_argument("--output", metavar="FILE", help="default: in tests/models/results, named after the versions")
+    parser.add_argument("--output", metavar="FILE", help="default: in tests/results/zoo, named after the versions")
+    parser.add_argument("--like", metavar="FILE", help="results with the same transformers, to save the trying out")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="types at a time (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=120, help="for a type (default: %(default)s)")
     parser.add_argument("--memory", type=float, default=6, help="for a type, in GiB (default: %(default)s)")
@@ -71,13 +75,13 @@ def _limited(memory: float) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what the libraries say of each type is no news here
 
 
-def _examined(names: list[str], options: argparse.Namespace) -> Any:
+def _examined(names: list[str], like: dict[str, Any], options: argparse.Namespace) -> Any:
     """Each type in a process of its own, forked from this one, which has imported all that is heavy."""
     bar = tqdm(total=len(names), unit="type", disable=not sys.stderr.isatty())
     with ProcessPool(
         options.jobs, 1, initializer=_limited, initargs=(options.memory,), context=multiprocessing.get_context("fork")
     ) as pool:
-        waiting = {pool.schedule(examine, args=(name,), timeout=options.seconds): name for name in names}
+        waiting = {pool.schedule(examine, args=(name, like.get(name)), timeout=options.seconds): name for name in names}
         for future in concurrent.futures.as_completed(waiting):
             name = waiting[future]
             try:

@@ -27,15 +27,19 @@ class Unserved(Exception):
 _FAR = ("configuration", "build", "run", "random")  # how far a try came
 
 
-def examine(model_type: str) -> dict[str, Any]:
+def examine(model_type: str, like: dict[str, Any] | None = None) -> dict[str, Any]:
     """What stock or patched PEFT does to a type.
 
+    Args:
+        model_type: as in transformers' mappings.
+        like: what was found before, with the same transformers: it is built and fed as it was then.
+
     Returns:
-        `type`; and `class`, `inputs` (modalities), `parameters`, `called` and `tried` (numbers of children), `crash`,
+        `type`; and `class`, `way` (how it was shrunken), `inputs` (modalities), `parameters`, `called` and `tried` (numbers of children), `crash`,
         `differs`, `other`, `unwrappable` (of those tried, by name); or `stage` and `reason`, where it could not be run.
     """
     try:
-        model, inputs, kinds, expected = runnable(model_type)
+        way, model, inputs, kinds, expected = runnable(model_type, like)
     except Unserved as error:
         return {"type": model_type, "stage": error.stage, "reason": str(error)}
     names = _children.called(model, inputs)
@@ -45,6 +49,7 @@ def examine(model_type: str) -> dict[str, Any]:
     return {
         "type": model_type,
         "class": type(model).__name__,
+        "way": way,
         "inputs": sorted(kinds),
         "parameters": sum(p.numel() for p in model.parameters()),
         "called": len(names),
@@ -62,17 +67,20 @@ def examine(model_type: str) -> dict[str, Any]:
     }
 
 
-def runnable(model_type: str) -> tuple[nn.Module, _inputs.Inputs, frozenset[str], list[torch.Tensor]]:
-    """A small model of a type, inputs that it takes, their modalities, and its output.
+Run = tuple[str, nn.Module, _inputs.Inputs, frozenset[str], list[torch.Tensor]]
+
+
+def runnable(model_type: str, like: dict[str, Any] | None = None) -> Run:
+    """How a type was shrunken, the small model, inputs that it takes, their modalities, and its output.
 
     Raises:
         Unserved: there is none; of all tries, the one that came farthest is told.
     """
     best: Unserved | None = None
-    for way in WAYS:
-        for name in _library.classes(model_type):
+    for way in [like["way"]] if like else WAYS:
+        for name in [like["class"]] if like else _library.classes(model_type):
             try:
-                return _try(model_type, name, way)
+                return _try(model_type, name, way, like["inputs"] if like else None)
             except Unserved as error:
                 gc.collect()
                 if best is None or _FAR.index(error.stage) > _FAR.index(best.stage):
@@ -80,14 +88,15 @@ def runnable(model_type: str) -> tuple[nn.Module, _inputs.Inputs, frozenset[str]
     raise best or Unserved("configuration", "no class")
 
 
-def _try(model_type: str, name: str, way: str) -> tuple[nn.Module, _inputs.Inputs, frozenset[str], list[torch.Tensor]]:
+def _try(model_type: str, name: str, way: str, modalities: list[str] | None) -> Run:
     try:
         config = shrunken(model_type, way)
     except Exception as error:
         raise Unserved("configuration", error) from error
     model = _build(name, config)
     failure: Unserved | None = None
-    for kinds in [*_inputs.kinds(model)] or [frozenset()]:
+    choices = [*_inputs.kinds(model)] or [frozenset()]
+    for kinds in choices if modalities is None else [frozenset(modalities)]:
         recipe = _inputs.Recipe(model, kinds)
         for _ in range(6):
             try:
@@ -101,7 +110,7 @@ def _try(model_type: str, name: str, way: str) -> tuple[nn.Module, _inputs.Input
             if not expected:
                 failure = Unserved("run", "no tensor comes out")
             elif _children.same(_children.run(model, inputs), expected):
-                return model, inputs, kinds, expected
+                return way, model, inputs, kinds, expected
             else:
                 failure = Unserved("random", "two runs of the same model differ")
             break

@@ -72,12 +72,9 @@ class Recipe:
         made: Inputs = {}
         for name, parameter in self.signature.items():
             maker = _MAKERS.get(name)
-            wanted = (
-                self.sizes.get("everything")
-                or name in _ALWAYS
-                or parameter.default is inspect.Parameter.empty
-                or _kind(name) in self.kinds
-            )
+            kind = _kind(name)
+            asked = name in _ALWAYS or parameter.default is inspect.Parameter.empty or self.sizes.get("everything")
+            wanted = kind in self.kinds if kind else asked
             if maker and wanted:
                 value = maker(self)
                 if value is not None:
@@ -118,6 +115,8 @@ class Recipe:
         high, wide = self.sizes.get("height", side), self.sizes.get("width", side)
         if "image_grid_thw" in self.signature or "image_grid_hws" in self.signature:
             return self.patches()
+        if "image_position_ids" in self.signature or "pixel_position_ids" in self.signature:
+            return self.patches().unflatten(0, (BATCH, 16))
         if self.sizes.get("dims") == 5:
             return torch.rand(BATCH, self.sizes.get("tiles", 1), channels, high, wide)
         if self.sizes["flat"]:
@@ -266,10 +265,6 @@ def mend(recipe: Recipe, error: Exception) -> bool:
             if tokens == features:  # the features were counted by their values
                 tokens *= find(part(recipe.config, "text_config"), "hidden_size", default=1)
             recipe.sizes[f"{kind}_tokens"] = max(1, recipe.sizes[f"{kind}_tokens"] * features // max(tokens, 1))
-    elif (
-        "missing" in text or "must be " in text or "have to " in text or "NoneType" in text or "'bool' object" in text
-    ):
-        recipe.sizes["everything"] = True
     elif match := re.search(r"expected input\[\d+, \d+, (\d+)\] to have (\d+) channels", text):
         recipe.sizes |= {"frames_last": match[1] == match[2], "mono": match[2] == "1"}
     elif "5D tensor of shape (batch_size, 2" in text:
@@ -293,6 +288,8 @@ def mend(recipe: Recipe, error: Exception) -> bool:
     elif "Kernel size can't be greater" in text or "Calculated padded input size" in text:
         recipe.sizes["sound"] *= 4
         recipe.sizes["image"] *= 2
+    elif re.search("NoneType|missing|must be|have to|required|not associated|'bool' object", text):
+        recipe.sizes["everything"] = True
     return recipe.sizes != before
 
 

@@ -6,7 +6,7 @@ import inspect
 import re
 from typing import Any
 
-from transformers import CONFIG_MAPPING, PretrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig
 
 VOCABULARY = 128
 WIDTH, HEADS, HEAD, INNER = 32, 4, 8, 64
@@ -81,6 +81,8 @@ def _shrink(kind: type[PretrainedConfig], default: PretrainedConfig, way: str) -
     parts = getattr(kind, "sub_configs", {})
     for name, value in _defaults(kind).items():
         part = attribute(default, name)
+        if part is None and name in parts and parts[name] is not AutoConfig:
+            part = parts[name]()  # a tower that is there if it is configured
         if name in parts or isinstance(part, PretrainedConfig):
             if isinstance(part, PretrainedConfig):
                 values[name] = _shrink(type(part), part, way)
