@@ -95,7 +95,10 @@ def _shrink(kind: type[PretrainedConfig], default: PretrainedConfig, way: str) -
     heads = attribute(default, "num_attention_heads")
     if heads is not None and heads == attribute(default, "num_key_value_heads") and "num_attention_heads" in values:
         values["num_key_value_heads"] = values["num_attention_heads"]
-    made = kind(**values)
+    try:
+        made = kind(**values)
+    except TypeError:  # before transformers 5 some take their parts as mappings alone
+        made = kind(**{name: v.to_dict() if isinstance(v, PretrainedConfig) else v for name, v in values.items()})
     _settle(made)
     return made
 
