@@ -29,7 +29,9 @@ def main() -> int:
     zoo = [json.loads(path.read_text()) for path in sorted((HERE / "zoo").glob("*.json"))]
     matrix = [json.loads(path.read_text()) for path in sorted((HERE / "matrix").glob("*.json"))]
     if not zoo or not matrix:
-        print(f"error: no results in {HERE}; run `tox -m full`, `tox -m stock` and `tox -m zoo` first", file=sys.stderr)
+        print(
+            f"error: no results in {HERE}; run `tox -m full`, `tox -m stock` and `tox -m zoo` first", file=sys.stderr
+        )
         return 1
     pairs = cells(matrix)
     figure = Figure(figsize=(9, 1.6 + 0.34 * len(zoo) + 0.36 * len(pairs)), facecolor="white", layout="constrained")
@@ -64,7 +66,9 @@ def count(types: Sequence[dict[str, Any]]) -> dict[str, int]:
     """Model types by the worst that happens to a child of theirs."""
     counts = dict.fromkeys(("same output", "crash", "another error", "not run"), 0)
     for entry in types:
-        crash = "crash" if entry.get("crash") else "another error" if entry.get("other") or entry.get("differs") else ""
+        crash = (
+            "crash" if entry.get("crash") else "another error" if entry.get("other") or entry.get("differs") else ""
+        )
         counts["not run" if "stage" in entry else crash or "same output"] += 1
     return counts
 

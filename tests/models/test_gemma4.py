@@ -92,7 +92,7 @@ def test_saved_reloaded_and_merged(tmp_path: Path) -> None:
 @pytest.mark.row("Gemma 4: the README's script")
 def test_readme_script(capsys: pytest.CaptureFixture[str]) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (script,) = re.findall(r"^```python\n(.*?)^```$", readme, flags=re.MULTILINE | re.DOTALL)
+    (script,) = re.findall(r"^## Example\n.*?^```python\n(.*?)^```$", readme, flags=re.MULTILINE | re.DOTALL)
     exec(compile(script, "README.md", "exec"), {})  # noqa: S102 - our own README
     printed = capsys.readouterr().out
     assert "reloaded, same output: True" in printed

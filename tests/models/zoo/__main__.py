@@ -34,7 +34,9 @@ def main() -> int:
     kept = output.with_suffix(".partial.jsonl")
     done = {entry["type"]: entry for entry in map(json.loads, kept.read_text().splitlines())} if kept.exists() else {}
     wanted = options.types.split(",") if options.types else _library.types()
-    like = {entry["type"]: entry for entry in json.loads(Path(options.like).read_text())["types"]} if options.like else {}
+    like = (
+        {entry["type"]: entry for entry in json.loads(Path(options.like).read_text())["types"]} if options.like else {}
+    )
     # what could not be run there cannot be run here: that is before PEFT comes in
     done |= {name: entry for name, entry in like.items() if "stage" in entry and name not in done}
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +83,9 @@ def _examined(names: list[str], like: dict[str, Any], options: argparse.Namespac
     with ProcessPool(
         options.jobs, 1, initializer=_limited, initargs=(options.memory,), context=multiprocessing.get_context("fork")
     ) as pool:
-        waiting = {pool.schedule(examine, args=(name, like.get(name)), timeout=options.seconds): name for name in names}
+        waiting = {
+            pool.schedule(examine, args=(name, like.get(name)), timeout=options.seconds): name for name in names
+        }
         for future in concurrent.futures.as_completed(waiting):
             name = waiting[future]
             try:
