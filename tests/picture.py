@@ -1,11 +1,15 @@
 """``python -m tests.picture``: draw `tests/results/picture.svg` from what the runs wrote into `tests/results`.
 
+With `--check` nothing is written: exit status 1 says that the picture is not that of the results.
+
 `matrix/<tox environment>.json` is written by a behaviour run (see `write` in `tests/conftest.py`), `zoo/*.json` by the
 model zoo (see `tests.models.zoo`). Nothing in the picture comes from elsewhere.
 """
 
 from __future__ import annotations
 
+import argparse
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -20,11 +24,15 @@ from packaging.version import Version
 HERE = Path(__file__).parent / "results"
 # Blue and orange are told apart by everybody; white behind them reads on a dark page, too.
 SAME, CRASH, OTHER, NONE = "#4393c3", "#d6604d", "#b2abd2", "#d9d9d9"
+COLUMNS = (0.2, 0.72, 1.08, 1.48)  # right edges of the versions
 STYLE = {"svg.fonttype": "path", "svg.hashsalt": "peft", "font.size": 9}  # the same bytes from the same results
 
 
 def main() -> int:
-    """Draw; exit status 1 where results are missing."""
+    """Draw, or check; exit status 1 where results are missing or others than drawn."""
+    parser = argparse.ArgumentParser(prog="python -m tests.picture", description="Draw the runs' results.")
+    parser.add_argument("--check", action="store_true", help="only say whether the picture is that of the results")
+    check = parser.parse_args().check
     matplotlib.rcParams.update(STYLE)
     zoo = [json.loads(path.read_text()) for path in sorted((HERE / "zoo").glob("*.json"))]
     matrix = [json.loads(path.read_text()) for path in sorted((HERE / "matrix").glob("*.json"))]
@@ -38,8 +46,14 @@ def main() -> int:
     top, bottom = figure.subplots(2, height_ratios=(len(zoo) + 1, len(pairs) + 1))
     draw_zoo(top, zoo)
     draw_matrix(bottom, pairs)
-    output = HERE / "picture.svg"
-    figure.savefig(output, metadata={"Date": None, "Creator": None})
+    output, drawn = HERE / "picture.svg", io.BytesIO()
+    figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
+    if check:
+        if output.read_bytes() == drawn.getvalue():
+            return 0
+        print(f"error: {output.name} is not that of the results; run `python -m tests.picture`", file=sys.stderr)
+        return 1
+    output.write_bytes(drawn.getvalue())
     print(output.relative_to(HERE.parents[1]))
     return 0
 
@@ -58,7 +72,7 @@ def draw_zoo(axes: Axes, results: Sequence[dict[str, Any]]) -> None:
     axes.invert_yaxis()
     axes.set_xlim(0, max(left))
     axes.set_title(f"Model types of transformers {versions[0]['transformers']}, each called child wrapped in turn")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4, frameon=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=4, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -92,16 +106,16 @@ def draw_matrix(axes: Axes, pairs: dict[tuple[str, str, str, str], dict[str, dic
             colour = NONE if not run else OTHER if broken is None else CRASH if broken else SAME
             text = "not run" if not run else "FAILED" if broken is None else f"{outcomes.get('passed', 0)} pass"
             text += f", {broken} fail as known" if broken else ""
-            axes.barh(row, 0.98, left=3.2 + column, color=colour)
-            axes.text(3.69 + column, row, text, ha="center", va="center")
+            axes.barh(row, 0.98, left=1.6 + column, color=colour)
+            axes.text(2.09 + column, row, text, ha="center", va="center")
         for column, text in enumerate(key):
-            axes.text(0.8 * column + 0.75, row, text, ha="right", va="center")
+            axes.text(COLUMNS[column], row, text, ha="right", va="center")
     for column, text in enumerate(("PEFT", "transformers", "torch", "Python")):
-        axes.text(0.8 * column + 0.75, -0.9, text, ha="right", va="center", weight="bold")
+        axes.text(COLUMNS[column], -0.9, text, ha="right", va="center", weight="bold")
     for column, text in enumerate(("stock", "patched")):
-        axes.text(3.69 + column, -0.9, text, ha="center", va="center", weight="bold")
+        axes.text(2.09 + column, -0.9, text, ha="center", va="center", weight="bold")
     axes.set_ylim(len(pairs) - 0.5, -1.3)
-    axes.set_xlim(0, 5.2)
+    axes.set_xlim(0, 3.6)
     axes.set_axis_off()
     axes.set_title("Behaviour tests, each release with libraries of its time")
 

@@ -1,1 +1,11 @@
-"""The model zoo: every model type of the installed transformers, small, with each child wrapped in turn."""
+"""The model zoo: every model type of the installed transformers, small, with each child wrapped in turn.
+
+`python -m tests.models.zoo` writes a JSON object: `versions` of `peft`, `torch` and `transformers`, and `types`, an object
+for each model type as `tests.models.zoo._examine.examine` gives it.
+
+- `_library`: the types and their classes, from transformers' mappings.
+- `_shrink`: a small configuration.
+- `_inputs`: inputs, from the forward signature and from what the model says is wrong with them.
+- `_children`: the wrapping, and the comparison.
+- `_examine`: all of it for one type.
+"""

@@ -118,7 +118,10 @@ def _try(model_type: str, name: str, way: str, modalities: list[str] | None) -> 
 
 
 def _build(name: str, config: transformers.PretrainedConfig) -> nn.Module:
-    kind = getattr(transformers, name)
+    try:
+        kind = getattr(transformers, name)
+    except AttributeError as error:
+        raise Unserved("build", error) from error
     try:
         with torch.device("meta"):
             size = sum(p.numel() for p in kind(config).parameters())
