@@ -1,12 +1,15 @@
-"""The README's table of patches says what the pins and the patches say."""
+"""The README's tables say what the pins, the patches and the results say."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
+import pytest
+
 from patchset import _status
-from patchset._pins import ROOT, load
+from patchset._pins import ROOT, find, load
 from patchset._series import read_series
 from tests.patchset.conftest import Run
 
@@ -35,3 +38,40 @@ def test_audit(tool: Run, tmp_path: Path) -> None:
     result = tool(ROOT, "audit", str(tmp_path / "modeling_mine.py"))
     assert result.returncode == 1
     assert [line.rstrip() for line in result.stdout.splitlines()] == printed.splitlines()
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "tests" / "results" / "zoo").glob("*.json")), ids=lambda path: path.stem
+)
+def test_table_of_the_zoo(path: Path) -> None:
+    found = json.loads(path.read_text("utf-8"))
+    ran = [entry for entry in found["types"] if "class" in entry]
+    crashing = [entry for entry in ran if entry["crash"]]
+    release, plus, _ = found["versions"]["peft"].partition("+")
+    crash = f"{sum(len(entry['crash']) for entry in crashing):,} in {len(crashing)} types" if crashing else "0"
+    cells = (
+        f"{'patched' if plus else 'stock'} {release}",
+        len(found["types"]),
+        len(ran),
+        f"{sum(entry['tried'] for entry in ran):,}",
+        crash,
+        f"{sum(entry['same'] for entry in ran):,}",
+    )
+    assert f"| {' | '.join(map(str, cells))} |" in README
+    assert not [entry["type"] for entry in ran if entry["differs"] or entry["other"]]
+    assert f"{sum(len(entry['unwrappable']) for entry in ran)} children are of types" in README
+    assert f"{sum(len(entry['inputs']) > 1 for entry in ran)} types are run with more than one" in README
+
+
+def test_table_of_upstreams_tests() -> None:
+    rows = re.findall(r"^\| (\S+) \| (\S+) \| (all|around our change) \| (.*) \|$", README, flags=re.MULTILINE)
+    assert rows
+    for release, transformers, which, cells in rows:
+        name = f"{release}.json" if which == "all" else f"{release}-around.json"
+        found = json.loads((ROOT / "tests" / "results" / "upstream" / name).read_text("utf-8"))
+        same = [found["same"][outcome] for outcome in ("passed", "failed", "skipped")]
+        counts = [found["collected"]["stock"], *same, len(found["differences"]), found["new"]["passed"]]
+        assert [int(cell.replace(",", "")) for cell in cells.split(" | ")] == counts
+        assert found["environment"]["transformers"] == transformers
+        assert found["tree"] == find(release, load()).tree, "the figures are of another tree"
+        assert found["regressions"] == 0
