@@ -46,7 +46,7 @@ class Recipe:
 
     Attributes:
         kinds: the modalities that are given: `text`, `image`, `video`, `audio`.
-        sizes: numbers that a model may correct.
+        sizes: numbers and shapes that a model may correct, see `mend`: it starts with the commonest.
     """
 
     def __init__(self, model: nn.Module, kinds: frozenset[str]) -> None:
@@ -157,6 +157,7 @@ class Recipe:
         return torch.rand(BATCH, bins, self.sizes["mel"])
 
     def _frames_first(self) -> bool:
+        """Whether frames come before mel bins: not where the encoder is Whisper's, or like it."""
         return "whisper" not in str(self.config).lower() and "audio" not in str(self.config.model_type)
 
     def wave(self) -> Tensor:
