@@ -35,6 +35,7 @@ def main() -> int:
     check = parser.parse_args().check
     matplotlib.rcParams.update(STYLE)
     zoo = [json.loads(path.read_text()) for path in sorted((HERE / "zoo").glob("*.json"))]
+    zoo.sort(key=lambda result: (Version(result["versions"]["peft"]), result["versions"]["peft"]))
     matrix = [json.loads(path.read_text()) for path in sorted((HERE / "matrix").glob("*.json"))]
     if not zoo or not matrix:
         print(
