@@ -73,7 +73,7 @@ def compare(
         before, after = stock.get(name), patched.get(name)
         if name not in old and after is not None and not after.bad:
             result.new[after.kind] += 1
-        elif name in old and name in ours and before is not None and before == after:
+        elif name in old and name in ours and before and after and before.same(after):
             result.same[before.kind] += 1
             if before.unserved:
                 result.unserved.append(name)
