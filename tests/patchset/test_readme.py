@@ -74,7 +74,7 @@ def test_table_of_upstreams_tests() -> None:
         counts = [
             found["collected"]["stock"],
             same["passed"],
-            same["failed"],
+            same["failed"] + same.get("error", 0),
             skipped,
             len(found["differences"]),
             found["new"]["passed"],
