@@ -131,7 +131,6 @@ class Suite:
             "HF_HUB_OFFLINE": "1",
             "MKL_NUM_THREADS": "1",
             "OMP_NUM_THREADS": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONHASHSEED": "0",
             "PYTHONPATH": os.pathsep.join([str(self.side.site), str(INSIDE)]),
             "TOKENIZERS_PARALLELISM": "false",

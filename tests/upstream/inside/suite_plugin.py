@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+# Where `hub_online_once` keeps what it has seen, up to 0.17.1 and since.
+_HUB_ACCESSES = (("tests.testing_common", "HUB_MODEL_ACCESSES"), ("tests.testing_utils", "_HUB_MODEL_ACCESSES"))
 _errors: dict[str, str] = {}
 
 
@@ -35,12 +37,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collectstart() -> None:
     """Keep upstream's `hub_online_once` from going online for a model that it has not seen."""
-    try:
-        utilities = importlib.import_module("tests.testing_utils")
-    except ImportError:  # a collection error of the test files, and reported as such
-        return
-    if type(getattr(utilities, "_HUB_MODEL_ACCESSES", None)) is dict:
-        vars(utilities)["_HUB_MODEL_ACCESSES"] = _Seen(lambda: 1)
+    for module, name in _HUB_ACCESSES:
+        try:
+            utilities = importlib.import_module(module)
+        except ImportError:  # a collection error of the test files, and reported as such
+            continue
+        if type(getattr(utilities, name, None)) is dict:
+            setattr(utilities, name, _Seen(lambda: 1))
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
