@@ -14,7 +14,7 @@ _VERBS = {
     "verify": ("check pins, patches and locked digests", "python -m patchset verify --all"),
     "lock": (
         "print what to paste to pin a patched wheel by its hash",
-        "python -m patchset lock 0.18.1 --for uv --index http://127.0.0.1:8000/simple",
+        "python -m patchset lock 0.18.1 --for uv --index ADDRESS/simple",
     ),
     "doctor": (
         "say which peft an environment or a requirements or lock file has, and whether it is as released",

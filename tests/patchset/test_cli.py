@@ -70,12 +70,12 @@ def test_unreachable_index(tool: Run, checkout: Path, tmp_path: Path) -> None:
         "verify",
         "0.18.1",
         PATCHSET_CACHE=str(tmp_path / "cache"),
-        PIP_INDEX_URL="http://127.0.0.1:9/simple",
+        PIP_INDEX_URL="http://127.0.0.1:9/closed",
         PIP_CONFIG_FILE=os.devnull,
         **closed,
     )
     assert result.returncode == 1
-    assert "http://127.0.0.1:9/simple" in result.stdout
+    assert "http://127.0.0.1:9/closed" in result.stdout
     assert not (tmp_path / "cache").exists()
 
 

@@ -182,11 +182,11 @@ def test_damaged_cache_entry_is_fetched_again(
 
 
 def test_nothing_reachable(release: Release, monkeypatch: pytest.MonkeyPatch, empty: Path) -> None:
-    monkeypatch.setenv("PIP_INDEX_URL", "http://user:word@127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://user:word@127.0.0.1:9/closed")
     with pytest.raises(PatchsetError) as caught:
         _fetch.obtain(release)
     message = str(caught.value)
-    assert "tried http://127.0.0.1:9/simple (" in message
+    assert "tried http://127.0.0.1:9/closed (" in message
     assert "PEFT_SDIST" in message, "says how to build offline"
     assert "word" not in message
     assert not empty.exists()
