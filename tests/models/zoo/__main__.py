@@ -59,7 +59,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.models.zoo",
         description="Build every model type small, wrap each child that its forward pass calls, compare the outputs.",
-        epilog="example: python -m tests.models.zoo --types gemma3,whisper --output /tmp/two.json",
+        epilog="example: python -m tests.models.zoo --types gemma3,whisper --output two.json",
     )
     parser.add_argument("--types", metavar="A,B", help="default: all of the installed transformers")
     parser.add_argument("--output", metavar="FILE", help="default: in tests/results/zoo, named after the versions")
