@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
+
+import tomlkit
 
 from patchset._apply import added_lines
 from patchset._errors import PatchsetError
@@ -116,14 +119,16 @@ def run_tests(python: Path, tree: Path, tests: Sequence[str]) -> Outcome:
         PatchsetError: pytest did not run, for instance since it is not installed there.
     """
     with tempfile.TemporaryDirectory() as scratch, _as_package(tree / "tests"):
-        report = Path(scratch, "report.xml")
+        report, settings = Path(scratch, "report.xml"), Path(scratch, "pyproject.toml")
+        shutil.copy(tree / "pyproject.toml", settings)
+        one_pytest_table(settings)
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, (str(tree / "src"), os.environ.get("PYTHONPATH")))),
             "HF_HUB_OFFLINE": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        command = [str(python), *PYTEST, f"--junitxml={report}", *tests]
+        command = [str(python), *PYTEST, "-c", str(settings), f"--rootdir={tree}", f"--junitxml={report}", *tests]
         try:
             result = subprocess.run(
                 command, cwd=tree, env=environment, capture_output=True, text=True, check=False, timeout=TIMEOUT
@@ -139,6 +144,16 @@ def run_tests(python: Path, tree: Path, tests: Sequence[str]) -> Outcome:
     shown = f"pytest {' '.join(tests)}"
     output = result.stdout.replace(str(tree), ".").replace(str(python), "python")
     return Outcome(len(cases) - failed - skipped, failed, skipped, shown, output)
+
+
+def one_pytest_table(pyproject: Path) -> None:
+    """Leave pytest's older table alone where there are both: pytest 9 refuses that, and those before read the older."""
+    document = tomlkit.parse(pyproject.read_text("utf-8"))
+    table = document.get("tool", {}).get("pytest", {})
+    if "ini_options" in table:
+        for name in set(table) - {"ini_options"}:
+            del table[name]
+        pyproject.write_text(tomlkit.dumps(document), "utf-8")
 
 
 @contextmanager

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
+import tomlkit
 
 from patchset._apply import added_lines
 from patchset._errors import PatchsetError
 from patchset._pins import PATCHES
-from patchset._prove import interpreter, new_tests
+from patchset._prove import interpreter, new_tests, one_pytest_table, run_tests
 from patchset._series import read_patch
 from tests.patchset.conftest import Run
 
@@ -98,3 +100,26 @@ def test_interpreter(tmp_path: Path) -> None:
     assert interpreter("0.18.1", f"{tmp_path}/{{release}}/python") == python
     with pytest.raises(PatchsetError, match=re.escape(f"no such interpreter: {tmp_path}/python")):
         interpreter("0.18.1", f"{tmp_path}/python")
+
+
+def test_pytest_reads_the_table_of_its_time(tmp_path: Path) -> None:
+    file = tmp_path / "pyproject.toml"
+    both = '[tool.pytest]\ndoctest_optionflags = ["ELLIPSIS"]\n\n[tool.pytest.ini_options]\naddopts = "--cov"\n'
+    file.write_text(both)
+    one_pytest_table(file)
+    assert tomlkit.parse(file.read_text()).unwrap() == {"tool": {"pytest": {"ini_options": {"addopts": "--cov"}}}}
+    only = both.partition("\n\n")[0]
+    file.write_text(only)
+    one_pytest_table(file)
+    assert file.read_text() == only
+
+
+def test_upstreams_tests_run_where_its_settings_have_both_tables(tmp_path: Path) -> None:
+    """As up to 0.17.1; the tree is left as it was."""
+    settings = '[tool.pytest]\nxfail_strict = true\n\n[tool.pytest.ini_options]\naddopts = "--cov"\n'
+    (tmp_path / "pyproject.toml").write_text(settings)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_one.py").write_text("def test_one():\n    pass\n")
+    outcome = run_tests(Path(sys.executable), tmp_path, ["tests/test_one.py::test_one"])
+    assert outcome.summary == "1 passed, 0 failed, 0 skipped"
+    assert (tmp_path / "pyproject.toml").read_text() == settings

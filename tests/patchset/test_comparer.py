@@ -8,11 +8,10 @@ from dataclasses import astuple
 from pathlib import Path
 
 import pytest
-import tomlkit
 
 from tests.upstream._compare import BAD_NEW, FIXED, FLAKY, LOST, OTHERWISE, REGRESSION, compare, settle
 from tests.upstream._results import CUT, Outcome, Store, needs_hub, read_log, reason
-from tests.upstream._sides import Side, _one_pytest_table
+from tests.upstream._sides import Side
 from tests.upstream._suite import Suite
 
 PASSED, FAILED, SKIPPED = Outcome("passed"), Outcome("failed", "AssertionError"), Outcome("skipped", "no GPU")
@@ -240,15 +239,3 @@ def test_our_version_in_a_message_is_no_difference() -> None:
     assert not stock.same(Outcome("skipped", patched.reason.replace("not", "only")))
     assert not stock.same(Outcome("failed", patched.reason))
     assert not Outcome("failed", "short").same(Outcome("failed", "short of something"))
-
-
-def test_pytest_reads_the_table_of_its_time(tmp_path: Path) -> None:
-    file = tmp_path / "pyproject.toml"
-    both = '[tool.pytest]\ndoctest_optionflags = ["ELLIPSIS"]\n\n[tool.pytest.ini_options]\naddopts = "--cov"\n'
-    file.write_text(both)
-    _one_pytest_table(file)
-    assert tomlkit.parse(file.read_text()).unwrap() == {"tool": {"pytest": {"ini_options": {"addopts": "--cov"}}}}
-    only = both.partition("\n\n")[0]
-    file.write_text(only)
-    _one_pytest_table(file)
-    assert file.read_text() == only

@@ -12,12 +12,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import tomlkit
-
 from patchset._build import build_wheels
 from patchset._errors import PatchsetError
 from patchset._fetch import cache_dir, obtain
 from patchset._pins import Release
+from patchset._prove import one_pytest_table
 from patchset._tree import locked_tree
 from patchset._unpack import unpack
 
@@ -91,21 +90,11 @@ def _side(name: str, release: Release, tree: Path, source: Path, work: Path, key
     site = work / "site"
     install(source, site)
     shutil.rmtree(tree / "build", ignore_errors=True)
-    _one_pytest_table(tree / "pyproject.toml")
+    one_pytest_table(tree / "pyproject.toml")
     # sdists lack it, and without it some of upstream's tests cannot import others
     (tree / "tests" / "__init__.py").touch()
     digest = hashlib.sha256((key + environment_digest()).encode()).hexdigest()
     return Side(name, tree, site, cache() / release.version / f"{name}-{digest[:16]}")
-
-
-def _one_pytest_table(pyproject: Path) -> None:
-    """Leave pytest's older table alone where there are both: pytest 9 refuses that, and those before read the older."""
-    document = tomlkit.parse(pyproject.read_text("utf-8"))
-    table = document.get("tool", {}).get("pytest", {})
-    if "ini_options" in table:
-        for name in set(table) - {"ini_options"}:
-            del table[name]
-        pyproject.write_text(tomlkit.dumps(document), "utf-8")
 
 
 def install(source: Path, site: Path) -> None:
