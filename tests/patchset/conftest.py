@@ -18,7 +18,16 @@ from patchset._pins import ROOT, Release, find, load
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 # What a clone holds that the tool reads.
-CHECKOUT = ("patchset", "patches", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "NOTICE")
+CHECKOUT = (
+    ".gitattributes",
+    "patchset",
+    "patches",
+    "pyproject.toml",
+    "README.md",
+    "CHANGELOG.md",
+    "LICENSE",
+    "NOTICE",
+)
 
 
 @pytest.fixture(scope="session")
