@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
 
-from patchset._pins import Release
+from patchset._pins import LOCAL, Release, Wheel
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,28 @@ class Finding:
     text: str
 
 
-def advice(release: Release) -> str:
+def advice(release: Release, tagged: bool = False) -> str:
     """How to get a release's wheel."""
-    return f"use peft=={release.patched_version} (`python -m patchset lock {release.version} --for ...` says how)"
+    wheel = Wheel(release, tagged)
+    what = f"the tagged wheel {wheel.name}" if tagged else f"peft=={wheel.version}"
+    option = " --tagged" if tagged else ""
+    return f"use {what} (`python -m patchset lock {release.version}{option} --for ...` says how)"
+
+
+def of_tagged(file: str, releases: Sequence[Release]) -> tuple[Finding, Wheel | None]:
+    """What to say about a tagged wheel, by its file name; and which it is, if it can be built here."""
+    version, _, rest = file.removeprefix("peft-").partition("-")
+    name = f"{version}-{rest.partition('-')[0]}"
+    release = next((pin for pin in releases if pin.version == version), None)
+    if release is None:
+        return Finding(
+            "note", f"peft {name} is patched, but not from a pinned release; nothing is known about it"
+        ), None
+    wheel = Wheel(release, tagged=True)
+    if file != wheel.file:
+        text = f"peft {version} is patched, of another revision, {name}; {advice(release, tagged=True)}"
+        return Finding("note", text), None
+    return Finding("ok", f"peft {version} is patched: it is {name}"), wheel
 
 
 def of_version(found: str, releases: Sequence[Release]) -> Finding:
@@ -42,6 +61,6 @@ def of_version(found: str, releases: Sequence[Release]) -> Finding:
         return Finding("problem", f"peft {version} is stock, and affected; {advice(release)}")
     if found == release.patched_version:
         return Finding("ok", f"peft {version} is patched")
-    if version.local.startswith("kwargs."):
+    if version.local.startswith(f"{LOCAL}."):
         return Finding("note", f"peft {version} is patched, of another revision; {advice(release)}")
     return Finding("problem", f"peft {version} is somebody else's; {advice(release)}")

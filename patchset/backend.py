@@ -3,6 +3,7 @@
 Settings, by ``-C NAME=VALUE`` or as an environment variable:
 
 - ``upstream`` or ``PEFT_UPSTREAM``: the release to build, instead of the newest pinned one.
+- ``version`` or ``PEFT_VERSION``: ``upstream`` keeps upstream's version exactly and tags the wheel, instead of ``local``.
 - ``sdist`` or ``PEFT_SDIST``: upstream's sdist, or a folder that holds it, instead of vendor/, cache and index.
 
 All others are handed on to setuptools. What a hook does is in `patchset._package`, which is imported only by the hooks
@@ -20,7 +21,7 @@ from typing import Any
 
 from patchset._errors import PatchsetError
 from patchset._fetch import on_disk
-from patchset._pins import ROOT, Request, chosen, read_toml
+from patchset._pins import ROOT, Request, chosen, read_toml, tagged
 
 Settings = dict[str, Any] | None
 
@@ -80,7 +81,8 @@ def _request(settings: Settings) -> Iterator[Request]:
     rest = dict(settings or {})
     try:
         release = chosen(rest.pop("upstream", None))
-        yield Request(release, rest.pop("sdist", None) or os.environ.get("PEFT_SDIST"), rest)
+        keep = tagged(rest.pop("version", None))
+        yield Request(release, rest.pop("sdist", None) or os.environ.get("PEFT_SDIST"), rest, keep)
     except PatchsetError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
