@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
         table.add_section()
     console = Console()
     if not console.is_terminal:
-        console = Console(width=100)  # a pipe has no width, and nothing may be cut off there
+        console = Console(width=120)  # a pipe has no width, and nothing may be cut off there
     console.print(table)
     for version in missing:
         print(f"not pinned yet: {version}; `python -m patchset adopt {version}`")

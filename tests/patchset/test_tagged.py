@@ -223,7 +223,9 @@ def test_lock(tool: Run, checkout: Path, dist: Path) -> None:
 
 
 def test_status_names_both(tool: Run, checkout: Path) -> None:
-    assert " 0.18.1-1kwargs1 " in tool(checkout, "status").stdout
+    table = tool(checkout, "status").stdout
+    assert " 0.18.1-1kwargs1 " in table
+    assert " nested-modules-to-save " in table, "nothing is cut off"
     rows = json.loads(tool(checkout, "status", "--json").stdout)
     assert {row["release"]: row["tagged_wheel"] for row in rows}["0.18.1"] == TAGGED
 
