@@ -14,7 +14,8 @@ from pathlib import Path
 from packaging.version import Version
 
 from patchset._errors import PatchsetError
-from patchset._findings import Finding, advice, of_tagged, of_version
+from patchset._findings import Finding, advice, of_frameworks, of_tagged, of_version
+from patchset._frameworks import Framework, frameworks
 from patchset._pins import Release, Wheel
 from patchset._sbom import SBOM, described
 from patchset._wheel import write
@@ -46,18 +47,25 @@ def examine(python: str, releases: Sequence[Release]) -> list[Finding]:
     Raises:
         PatchsetError: the interpreter does not run.
     """
-    found = list(importlib.metadata.distributions(name="peft", path=_search_path(python)))
+    path = _search_path(python)
+    using = frameworks(path)
+    found = list(importlib.metadata.distributions(name="peft", path=path))
     if not found:
-        return [Finding("note", f"{python} has no peft")]
-    finding, wheel = _recorded(found[0], releases)
+        return [Finding("note", f"{python} has no peft"), *of_frameworks(None, None, using, releases)]
+    finding, wheel = _recorded(found[0], releases, using)
     findings = [finding]
     if len(found) > 1:
         findings.append(Finding("problem", f"peft is installed {len(found)} times; the first on the path counts"))
+    version = Version(found[0].version)
+    release = next((pin for pin in releases if pin.version == version.public), None)
+    findings += of_frameworks(str(version), release, using, releases, tagged=bool(wheel and wheel.tagged))
     findings += _files(found[0], wheel)
     return findings + list(_at_run_time(python))
 
 
-def _recorded(installed: importlib.metadata.Distribution, releases: Sequence[Release]) -> tuple[Finding, Wheel | None]:
+def _recorded(
+    installed: importlib.metadata.Distribution, releases: Sequence[Release], using: Sequence[Framework]
+) -> tuple[Finding, Wheel | None]:
     """Which peft it is, by its version and by the SBOM that its RECORD lists; and which wheel of ours."""
     version = installed.version
     own = next((file for file in installed.files or [] if file.as_posix().endswith(f".dist-info/{SBOM}")), None)
@@ -68,7 +76,7 @@ def _recorded(installed: importlib.metadata.Distribution, releases: Sequence[Rel
             return Finding("problem", f"its {SBOM} cannot be read: {error}; install it anew"), None
         return of_tagged(file, releases)
     local = (wheel for pin in releases for wheel in pin.wheels if not wheel.tagged)
-    return of_version(version, releases), next((wheel for wheel in local if wheel.version == version), None)
+    return of_version(version, releases, using), next((wheel for wheel in local if wheel.version == version), None)
 
 
 def _search_path(python: str) -> list[str]:
@@ -108,9 +116,7 @@ def _files(installed: importlib.metadata.Distribution, wheel: Wheel | None) -> l
         if _rebuilt(content, wheel) == wheel.sha256:
             findings.append(Finding("ok", f"they are the released wheel's, sha256 {wheel.sha256}"))
         else:
-            findings.append(
-                Finding("problem", f"they are not the released wheel's; {advice(wheel.release, wheel.tagged)}")
-            )
+            findings.append(Finding("problem", f"they are not the released wheel's; {advice(wheel)}"))
     elif wheel:
         findings.append(Finding("note", f"no digest of a released {wheel.name} is locked"))
     return findings

@@ -107,7 +107,7 @@ def _requirement(line: str, releases: Sequence[Release]) -> Iterator[Finding]:
         known = ", ".join(pin.patched_version for pin in releases)
         yield Finding("problem", f"`{text}` excludes every patched release; these exist: {known}")
     else:
-        yield Finding("problem", f"`{text}` lets the index decide, stock included; {advice(allowed[-1])}")
+        yield Finding("problem", f"`{text}` lets the index decide, stock included; {advice(allowed[-1].wheels[0])}")
 
 
 def _locked(entry: dict[str, Any], releases: Sequence[Release]) -> Iterator[Finding]:
@@ -148,7 +148,7 @@ def _of_tagged(file: str, digests: set[str], releases: Sequence[Release]) -> Ite
     if len(digests) > 1:
         yield Finding(
             "problem",
-            f"other files of the same version are allowed too, stock included; {advice(wheel.release, True)}",
+            f"other files of the same version are allowed too, stock included; {advice(wheel)}",
         )
 
 
