@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
         def built(wheel: Path) -> None:
             progress.update(task, advance=1, description=wheel.name)
 
-        wheels = build_wheels(releases, output, options.sdist, built)
+        wheels = build_wheels(releases, output, options.sdist, built, tagged=options.tagged)
     if options.json:
         print(json.dumps([_described(wheel) for wheel in wheels], indent=2))
     else:
@@ -53,6 +53,8 @@ def build_wheels(
     sdist: str | None = None,
     built: Callable[[Path], None] = lambda wheel: None,
     kind: Literal["wheel", "sdist"] = "wheel",
+    *,
+    tagged: bool = False,
 ) -> list[Path]:
     """Build wheels, or our sdists, in one isolated environment, as many at a time as there are processors.
 
@@ -62,6 +64,7 @@ def build_wheels(
         sdist: upstream's sdist, or a folder of them; None searches vendor/, the cache and the index.
         built: called with each finished wheel.
         kind: what to build.
+        tagged: whether the wheels keep upstream's version, see `patchset._pins.Wheel`.
 
     Returns:
         The wheels' paths, in the order of `releases`.
@@ -73,7 +76,7 @@ def build_wheels(
         output.mkdir(parents=True, exist_ok=True)
 
         def one(release: Release) -> Path:
-            wheel = Path(_call(builder.build, kind, output, _settings(release, sdist)))
+            wheel = Path(_call(builder.build, kind, output, _settings(release, sdist, tagged)))
             built(wheel)
             return wheel
 
@@ -119,8 +122,9 @@ def _call(hook: Callable[..., T], *arguments: object) -> T:
         raise PatchsetError((messages or lines or [str(error)])[-1]) from error
 
 
-def _settings(release: Release, sdist: str | None) -> dict[str, str]:
-    settings = {"upstream": release.version}
+def _settings(release: Release, sdist: str | None, tagged: bool = False) -> dict[str, str]:
+    """All of them: what the environment says is not meant for this build."""
+    settings = {"upstream": release.version, "version": "upstream" if tagged else "local"}
     if sdist:
         settings["sdist"] = str(Path(sdist).resolve())
     return settings

@@ -3,6 +3,7 @@
 Settings, by ``-C NAME=VALUE`` or as an environment variable:
 
 - ``upstream`` or ``PEFT_UPSTREAM``: the release to build, instead of the newest pinned one.
+- ``version`` or ``PEFT_VERSION``: ``upstream`` keeps upstream's version exactly and tags the wheel, instead of ``local``.
 - ``sdist`` or ``PEFT_SDIST``: upstream's sdist, or a folder that holds it, instead of vendor/, cache and index.
 
 All others are handed on to setuptools, but for names that are nearly these: a misspelt one would build another release
@@ -23,11 +24,11 @@ from typing import Any
 from patchset._errors import PatchsetError
 from patchset._fetch import missing, on_disk
 from patchset._index import offline
-from patchset._pins import ROOT, Request, chosen, read_toml
+from patchset._pins import ROOT, Request, chosen, read_toml, tagged
 
 Settings = dict[str, Any] | None
-_SETTINGS = ("upstream", "sdist")
-_VARIABLES = ("PEFT_UPSTREAM", "PEFT_SDIST")
+_SETTINGS = ("upstream", "version", "sdist")
+_VARIABLES = ("PEFT_UPSTREAM", "PEFT_VERSION", "PEFT_SDIST")
 
 
 def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
@@ -89,7 +90,8 @@ def _request(settings: Settings) -> Iterator[Request]:
         _refuse_misspelt(rest, _SETTINGS)
         _refuse_misspelt((name for name in os.environ if name.startswith("PEFT_")), _VARIABLES)
         release = chosen(rest.pop("upstream", None))
-        yield Request(release, rest.pop("sdist", None) or os.environ.get("PEFT_SDIST"), rest)
+        keep = tagged(rest.pop("version", None))
+        yield Request(release, rest.pop("sdist", None) or os.environ.get("PEFT_SDIST"), rest, keep)
     except PatchsetError as error:
         sys.exit(f"error: {error}")
     except OSError as error:

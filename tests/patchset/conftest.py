@@ -84,7 +84,13 @@ def tool() -> Run:
 
 def environment(**variables: str | None) -> dict[str, str]:
     """The environment with variables added or, where None, taken out; PEFT_* of the user's own do not count."""
-    merged: dict[str, str | None] = {**os.environ, "PEFT_UPSTREAM": None, "PEFT_SDIST": None, **variables}
+    merged: dict[str, str | None] = {
+        **os.environ,
+        "PEFT_UPSTREAM": None,
+        "PEFT_VERSION": None,
+        "PEFT_SDIST": None,
+        **variables,
+    }
     return {name: value for name, value in merged.items() if value is not None}
 
 

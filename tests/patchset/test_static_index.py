@@ -47,7 +47,8 @@ def served(folder: Path) -> Iterator[str]:
 
 
 def index(folder: Path) -> Path:
-    return _static_index.write(folder, scan(folder)[0])
+    (simple,) = _static_index.write(folder, scan(folder)[0])
+    return simple
 
 
 def change_a_byte(wheel: Path, inside: str) -> None:
