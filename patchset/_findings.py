@@ -108,11 +108,10 @@ def of_frameworks(
             yield Finding("ok", f"{framework} takes it")
     if using and not installed:
         names = " and ".join(map(str, using))
-        yield (
-            Finding("note", f"{names} takes {best.name} at the newest; {advice(best)}")
-            if best
-            else Finding("note", f"no patched release is taken by {names}")
+        text = (
+            f"the newest for {names} is {best.name}; {advice(best)}" if best else f"no patched release is for {names}"
         )
+        yield Finding("note", text)
 
 
 def _differences(

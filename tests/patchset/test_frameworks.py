@@ -166,9 +166,7 @@ REFUSES = "llamafactory 0.9.4 checks peft<=0.17.1,>=0.14.0 (llamafactory.py, lin
 def test_doctor_without_peft_names_the_wheel(site: Path) -> None:
     answer = doctor(site)
     assert f"note: {REFUSES}" in answer
-    assert (
-        "note: llamafactory 0.9.4 takes 0.17.1-1kwargs1 at the newest; use the tagged wheel 0.17.1-1kwargs1" in answer
-    )
+    assert "note: the newest for llamafactory 0.9.4 is 0.17.1-1kwargs1; use the tagged wheel 0.17.1-1kwargs1" in answer
 
 
 def test_doctor_on_stock_names_the_tagged_wheel(site: Path) -> None:

@@ -13,12 +13,14 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packaging.utils import parse_wheel_filename
+from wheel.wheelfile import WheelFile
 
 from patchset import _installed, _requested, _static_index
 from patchset._artifacts import read, scan
 from patchset._build import build_wheels
 from patchset._errors import PatchsetError
 from patchset._pins import Release, find, load
+from patchset._wheel import write
 from tests.patchset.conftest import Run, environment
 from tests.patchset.test_backend import done, hook, metadata, run
 from tests.patchset.test_doctor import said
@@ -206,6 +208,16 @@ def test_stock_under_our_name(tagged: Path, tmp_path: Path) -> None:
             new.writestr(name, data.get(name, old.read(name)))
     with pytest.raises(PatchsetError, match="was renamed|was changed"):
         read(tmp_path / TAGGED)
+
+
+def test_two_revisions_of_a_version(dist: Path) -> None:
+    """Lockers would take the hashes of both."""
+    with WheelFile(dist / TAGGED) as old:
+        content = {name: old.read(name) for name in old.namelist() if name != old.record_path}
+    content[f"{INFO}/WHEEL"] = content[f"{INFO}/WHEEL"].replace(b"1kwargs1", b"2kwargs2")
+    write(dist / TAGGED.replace("1kwargs1", "2kwargs2"), content)
+    with pytest.raises(PatchsetError, match="have the same version; a version has one wheel"):
+        scan(dist)
 
 
 def test_lock(tool: Run, checkout: Path, dist: Path) -> None:
