@@ -148,6 +148,6 @@ def test_offline(reader: MakeReader, wheel: Path, tmp_path: Path) -> None:
     for line in there:
         offline.types("pip uninstall --yes --quiet peft")
         offline.types(line)
-        assert offline.installed() == (None if "--group" in line else "0.18.1+kwargs.1")
-    offline.types("python -m patchset build 0.18.1 -o again")
-    assert (offline.folder / "again" / wheel.name).read_bytes() == wheel.read_bytes()
+        if "--group" not in line:
+            assert offline.installed() == "0.18.1+kwargs.1"
+    assert "0.18.1+kwargs.1" in offline.types("python -m patchset status")
