@@ -22,9 +22,9 @@ def project(checkout: Path, tmp_path: Path, wheel: Path) -> Project:
     origin = make_origin(checkout)
     (block,) = [content for language, content in fences("README") if language == "toml"]
     settings = tomlkit.parse(block.replace("ADDRESS", origin.as_uri()))
-    settings["project"].update({"name": "mine", "version": "0", "requires-python": ">=3.10"})  # type: ignore[union-attr]
+    settings["project"].update({"name": "mine", "version": "0", "requires-python": ">=3.10"})
     none = [f"{name}; python_version < '3'" for name in needs(wheel)]
-    settings["tool"]["uv"].update({"override-dependencies": none})  # type: ignore[index,union-attr]
+    settings["tool"]["uv"].update({"override-dependencies": none})
     (folder / "pyproject.toml").write_text(tomlkit.dumps(settings))
     own = {"UV_CACHE_DIR": str(tmp_path / "cache"), "UV_PYTHON": sys.executable, "UV_PYTHON_DOWNLOADS": "never"}
     return Reader(origin, folder, folder / ".venv", {**own, "VIRTUAL_ENV": None})
