@@ -57,7 +57,7 @@ def settings(environ: Mapping[str, str] = os.environ) -> IndexSettings:
     found = IndexSettings(
         indexes=[url for url in (_uv_default(environ), pip.get("index-url")) if url],
         find_links=[*_words(environ.get("UV_FIND_LINKS"), ","), *_words(pip.get("find-links"))],
-        no_index=any(str(value).lower() in _TRUE for value in (pip.get("no-index"), environ.get("UV_NO_INDEX"))),
+        no_index=any(str(value).lower() in _TRUE for value in (pip.get("no-index"), environ.get("UV_OFFLINE"))),
         trusted_hosts=[*_words(pip.get("trusted-host")), *_words(environ.get("UV_INSECURE_HOST"))],
         proxy=pip.get("proxy"),
         cert=pip.get("cert"),
@@ -83,7 +83,7 @@ def offline(environ: Mapping[str, str] = os.environ) -> str | None:
     It has to be known before anything can be installed that could try: a front end that cannot get the client for the
     download speaks of the client, not of the sdist that is missing.
     """
-    for name in ("PIP_NO_INDEX", "UV_NO_INDEX", "UV_OFFLINE"):
+    for name in ("PIP_NO_INDEX", "UV_OFFLINE"):
         if environ.get(name, "").lower() in _TRUE:
             return f"{name} is set"
     for scheme, proxy in getproxies().items():
