@@ -141,7 +141,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers."""
     config.addinivalue_line("markers", "row(name): the row of the forward contract that the test belongs to")
     config.addinivalue_line(
-        "markers", "stock_fails(releases, raises, match, left): what stock PEFT must fail with, and where; patched in left"
+        "markers",
+        "stock_fails(releases, raises, match, left): what stock PEFT must fail with, and where; patched in left",
     )
 
 
