@@ -42,6 +42,16 @@ def test_lm_head() -> None:
     torch.testing.assert_close(model.merge_and_unload()(IDS), expected)
 
 
+@pytest.mark.stock_fails(">=0.16,<0.18", raises=AttributeError, match="embedding_dim")
+@pytest.mark.stock_fails(">=0.15", raises=AssertionError, match="without its bias")
+@pytest.mark.row("trainable tokens: an LM head with a bias")
+def test_bias_of_the_lm_head() -> None:
+    plain = Net()
+    expected = plain(IDS)
+    model = get_peft_model(plain, LoraConfig(target_modules=["dense"], trainable_token_indices={"head": [1, 3]}))
+    assert torch.allclose(model(IDS), expected), "without its bias"
+
+
 @pytest.mark.stock_fails("<0.21", raises=AssertionError, match="not the base model's rows")
 @pytest.mark.row("trainable tokens: unmerged, the base model is as before")
 def test_unmerge_after_random_initialisation() -> None:
