@@ -81,6 +81,10 @@ def _parser() -> argparse.ArgumentParser:
         added[name].add_argument("--all", action="store_true", help="every pinned release")
         added[name].add_argument("--sdist", metavar="PATH", help="upstream's sdist, or a folder of them")
         added[name].add_argument("--json", action="store_true", help="print the result as JSON")
+    for name in ("build", "lock"):
+        added[name].add_argument(
+            "--tagged", action="store_true", help="the wheel that keeps upstream's version and has a build tag instead"
+        )
     added["status"].add_argument("--json", action="store_true", help="print the table as JSON")
     added["doctor"].add_argument(
         "file",

@@ -13,10 +13,17 @@ from pathlib import Path
 
 from installer.records import parse_record_file
 from installer.sources import WheelFile
-from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
+from packaging.utils import (
+    BuildTag,
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
 from packaging.version import Version
 
 from patchset._errors import PatchsetError
+from patchset._pins import LOCAL
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,7 @@ class Artifact:
 
     Attributes:
         path: where it lies.
-        version: its version, ``0.18.1+kwargs.1``.
+        version: its version, ``0.18.1+kwargs.1``, or of a tagged wheel ``0.18.1``.
         metadata: its core metadata, as bytes: METADATA of a wheel, PKG-INFO of an sdist.
         sha256: its SHA-256, in hexadecimal digits.
     """
@@ -34,6 +41,11 @@ class Artifact:
     version: Version
     metadata: bytes
     sha256: str
+
+    @property
+    def tagged(self) -> bool:
+        """Whether it is a wheel that keeps upstream's version."""
+        return self.version.local is None
 
     @property
     def is_wheel(self) -> bool:
@@ -47,24 +59,29 @@ class Artifact:
 
 def version_of(path: Path) -> Version | None:
     """The version that a patched peft's wheel or sdist has by its name; None for any other file, stock's too."""
+    tag: BuildTag = ()
     try:
         if path.suffix == ".whl":
-            name, version = parse_wheel_filename(path.name)[:2]
+            name, version, tag, _ = parse_wheel_filename(path.name)
         elif path.name.endswith(".tar.gz"):
             name, version = parse_sdist_filename(path.name)
         else:
             return None
     except (InvalidWheelFilename, InvalidSdistFilename):
         return None
-    return version if name == "peft" and (version.local or "").startswith("kwargs.") else None
+    if name != "peft":
+        return None
+    if version.local is None:
+        return version if tag and tag[1].startswith(LOCAL) else None
+    return version if version.local.startswith(f"{LOCAL}.") else None
 
 
 def read(path: Path) -> Artifact:
     """Read one of our files, and every byte of it.
 
     Raises:
-        PatchsetError: half-written or changed: not an archive, not what its RECORD says, or of another version than
-            its name says.
+        PatchsetError: half-written or changed: not an archive, not what its RECORD says, or of another version or
+            build tag than its name says.
     """
     version = version_of(path)
     if version is None:
@@ -76,6 +93,8 @@ def read(path: Path) -> Artifact:
     found = email.message_from_bytes(metadata)["Version"]
     if found != str(version):
         raise PatchsetError(f"{path} was renamed: its metadata say version {found}")
+    if path.suffix == ".whl" and (tag := _build_tag(path)) != _tag_of(path):
+        raise PatchsetError(f"{path} was renamed: it has {f'the build tag {tag}' if tag else 'no build tag'} inside")
     return Artifact(path, version, metadata, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
@@ -95,6 +114,17 @@ def scan(folder: Path) -> tuple[list[Artifact], list[Path]]:
                 f"{first.path.name} and {second.path.name} have the same version; a version has one wheel, remove one"
             )
     return ours, [path for path in found if not version_of(path)]
+
+
+def _tag_of(path: Path) -> str:
+    """A wheel's build tag by its name."""
+    return "".join(map(str, parse_wheel_filename(path.name)[2]))
+
+
+def _build_tag(path: Path) -> str:
+    """A wheel's build tag by what it says of itself (PEP 427)."""
+    with WheelFile.open(path) as wheel:
+        return str(email.message_from_string(wheel.read_dist_info("WHEEL")).get("Build", ""))
 
 
 def _said(error: Exception) -> str:

@@ -8,23 +8,23 @@ import tempfile
 from pathlib import Path
 
 from patchset._digest import tree_digest
-from patchset._pins import VENDOR, Release
+from patchset._pins import VENDOR, Wheel
 
 # What builds and imports leave in a tree does not count as an edit.
 _IGNORED = ("__pycache__", "build", ".ruff_cache", ".pytest_cache")
 
 
-def keep(tree: Path, release: Release) -> Path:
-    """Copy a patched tree to ``vendor/peft-<version>`` and return that path.
+def keep(tree: Path, wheel: Wheel) -> Path:
+    """Copy a patched tree to ``vendor/peft-<version>`` and return that path; a tagged one's name has its tag, too.
 
     A tree that lies there already is replaced if nobody has edited it since it was laid out, else it stays as it is
     and a line on standard error says so.
 
     Args:
         tree: the patched and stamped tree.
-        release: whose tree it is.
+        wheel: whose tree it is.
     """
-    target = VENDOR / f"peft-{release.patched_version}"
+    target = VENDOR / f"peft-{wheel.name}"
     record = VENDOR / f".{target.name}.digest"
     fresh = _digest(tree)
     if target.is_dir():

@@ -10,6 +10,7 @@ from pathlib import Path
 import platformdirs
 
 from patchset._errors import PatchsetError
+from patchset._index import find_links_folders
 from patchset._pins import VENDOR, Release
 
 OFFLINE = (
@@ -41,7 +42,7 @@ def check(data: bytes, release: Release, source: str) -> bytes:
 
 
 def on_disk(release: Release, given: str | None = None) -> Path | None:
-    """Where the sdist lies: the given file or folder, ``vendor/``, or the cache. Not verified yet.
+    """Where the sdist lies: the given file or folder, ``vendor/``, the cache, or find-links. Not verified yet.
 
     Raises:
         PatchsetError: a file or folder was given and the sdist is not there.
@@ -52,10 +53,15 @@ def on_disk(release: Release, given: str | None = None) -> Path | None:
         if not path.is_file():
             raise PatchsetError(f"no such sdist: {path}; give {release.sdist} or a folder that holds it")
         return path
-    for folder in (VENDOR, cache_dir()):
+    for folder in (VENDOR, cache_dir(), *find_links_folders()):
         if (folder / release.sdist).is_file():
             return folder / release.sdist
     return None
+
+
+def missing(release: Release, why: str) -> str:
+    """The message for an sdist that is not here and cannot be downloaded."""
+    return f"{release.sdist} is neither in {VENDOR} nor in {cache_dir()}, and {why}. {OFFLINE}"
 
 
 def obtain(release: Release, given: str | None = None) -> bytes:
@@ -78,7 +84,7 @@ def obtain(release: Release, given: str | None = None) -> bytes:
     try:
         from patchset import _download  # late: a build that downloads nothing needs no client
     except ModuleNotFoundError as error:
-        raise PatchsetError(f"{release.sdist} is neither in {VENDOR} nor in {cache_dir()}. {OFFLINE}") from error
+        raise PatchsetError(missing(release, "there is no client to download it with")) from error
     data, source = _download.download(release)
     check(data, release, f"{release.sdist} from {source}")
     _store(release, data)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import os
 import re
+import socket
 import ssl
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.request import getproxies, url2pathname
 
 # pip's sections, weakest first: https://pip.pypa.io/en/stable/topics/configuration/
 _PIP_SECTIONS = ("global", "install", ":env:")
@@ -54,7 +57,7 @@ def settings(environ: Mapping[str, str] = os.environ) -> IndexSettings:
     found = IndexSettings(
         indexes=[url for url in (_uv_default(environ), pip.get("index-url")) if url],
         find_links=[*_words(environ.get("UV_FIND_LINKS"), ","), *_words(pip.get("find-links"))],
-        no_index=any(str(value).lower() in _TRUE for value in (pip.get("no-index"), environ.get("UV_NO_INDEX"))),
+        no_index=any(str(value).lower() in _TRUE for value in (pip.get("no-index"), environ.get("UV_OFFLINE"))),
         trusted_hosts=[*_words(pip.get("trusted-host")), *_words(environ.get("UV_INSECURE_HOST"))],
         proxy=pip.get("proxy"),
         cert=pip.get("cert"),
@@ -65,6 +68,42 @@ def settings(environ: Mapping[str, str] = os.environ) -> IndexSettings:
         found.indexes.append(DEFAULT)
     found.indexes += extra
     return found
+
+
+def find_links_folders(environ: Mapping[str, str] = os.environ) -> list[Path]:
+    """The folders of this machine among pip's and uv's find-links, by their variables alone."""
+    links = [*_words(environ.get("UV_FIND_LINKS"), ","), *_words(environ.get("PIP_FIND_LINKS"))]
+    paths = [url2pathname(urlsplit(link).path) if link.startswith("file:") else link for link in links]
+    return [Path(path).expanduser() for path in paths if Path(path).expanduser().is_dir()]
+
+
+def offline(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Why nothing can be downloaded here, in words; None where that is not certain.
+
+    It has to be known before anything can be installed that could try: a front end that cannot get the client for the
+    download speaks of the client, not of the sdist that is missing.
+    """
+    for name in ("PIP_NO_INDEX", "UV_OFFLINE"):
+        if environ.get(name, "").lower() in _TRUE:
+            return f"{name} is set"
+    for scheme, proxy in getproxies().items():
+        parts = urlsplit(proxy)
+        if scheme not in ("http", "https", "all") or not parts.hostname:
+            continue
+        try:
+            socket.create_connection((parts.hostname, parts.port or 80), timeout=5).close()
+            return None
+        except TimeoutError:
+            return None
+        except OSError as error:
+            return f"the proxy {redacted(proxy)} does not answer ({error.strerror or error})"
+    try:
+        # Asks the system for a route and sends nothing; the address is one that nobody has (RFC 5737).
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect(("192.0.2.1", 9))
+    except OSError as error:
+        return f"there is no network ({error.strerror or error})"
+    return None
 
 
 def redacted(text: str) -> str:

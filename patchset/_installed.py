@@ -11,9 +11,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from packaging.version import Version
+
 from patchset._errors import PatchsetError
-from patchset._findings import Finding, advice, of_version
-from patchset._pins import Release
+from patchset._findings import Finding, advice, of_frameworks, of_tagged, of_version
+from patchset._frameworks import Framework, frameworks
+from patchset._pins import Release, Wheel
+from patchset._sbom import SBOM, described
 from patchset._wheel import write
 
 # What installers add to .dist-info (PEP 376, PEP 610); uv's are named by its own prefix.
@@ -43,16 +47,36 @@ def examine(python: str, releases: Sequence[Release]) -> list[Finding]:
     Raises:
         PatchsetError: the interpreter does not run.
     """
-    found = list(importlib.metadata.distributions(name="peft", path=_search_path(python)))
+    path = _search_path(python)
+    using = frameworks(path)
+    found = list(importlib.metadata.distributions(name="peft", path=path))
     if not found:
-        return [Finding("note", f"{python} has no peft")]
-    version = found[0].version
-    findings = [of_version(version, releases)]
+        return [Finding("note", f"{python} has no peft"), *of_frameworks(None, None, using, releases)]
+    finding, wheel = _recorded(found[0], releases, using)
+    findings = [finding]
     if len(found) > 1:
         findings.append(Finding("problem", f"peft is installed {len(found)} times; the first on the path counts"))
-    release = next((pin for pin in releases if pin.patched_version == version), None)
-    findings += _files(found[0], release)
+    version = Version(found[0].version)
+    release = next((pin for pin in releases if pin.version == version.public), None)
+    findings += of_frameworks(str(version), release, using, releases, tagged=bool(wheel and wheel.tagged))
+    findings += _files(found[0], wheel)
     return findings + list(_at_run_time(python))
+
+
+def _recorded(
+    installed: importlib.metadata.Distribution, releases: Sequence[Release], using: Sequence[Framework]
+) -> tuple[Finding, Wheel | None]:
+    """Which peft it is, by its version and by the SBOM that its RECORD lists; and which wheel of ours."""
+    version = installed.version
+    own = next((file for file in installed.files or [] if file.as_posix().endswith(f".dist-info/{SBOM}")), None)
+    if own and Version(version).local is None:
+        try:
+            file = described(own.read_text()).qualifiers["file_name"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return Finding("problem", f"its {SBOM} cannot be read: {error}; install it anew"), None
+        return of_tagged(file, releases)
+    local = (wheel for pin in releases for wheel in pin.wheels if not wheel.tagged)
+    return of_version(version, releases, using), next((wheel for wheel in local if wheel.version == version), None)
 
 
 def _search_path(python: str) -> list[str]:
@@ -70,7 +94,7 @@ def _run(python: str, code: str) -> str:
     return result.stdout.splitlines()[-1]
 
 
-def _files(installed: importlib.metadata.Distribution, release: Release | None) -> list[Finding]:
+def _files(installed: importlib.metadata.Distribution, wheel: Wheel | None) -> list[Finding]:
     """Compare each file with RECORD, and for a patched one all of them together with the wheel's locked digest."""
     editable = json.loads(installed.read_text("direct_url.json") or "{}").get("dir_info", {}).get("editable")
     if editable:
@@ -88,22 +112,22 @@ def _files(installed: importlib.metadata.Distribution, release: Release | None) 
     if changed:
         return [Finding("problem", f"differs from its RECORD: {', '.join(changed)}; install it anew")]
     findings = [Finding("ok", f"its {len(content)} files are those of its RECORD")]
-    if release and release.wheel:
-        if _rebuilt(content, release) == release.wheel:
-            findings.append(Finding("ok", f"they are the released wheel's, sha256 {release.wheel}"))
+    if wheel and wheel.sha256:
+        if _rebuilt(content, wheel) == wheel.sha256:
+            findings.append(Finding("ok", f"they are the released wheel's, sha256 {wheel.sha256}"))
         else:
-            findings.append(Finding("problem", f"they are not the released wheel's; {advice(release)}"))
-    elif release:
-        findings.append(Finding("note", f"no digest of a released {release.patched_version} is locked"))
+            findings.append(Finding("problem", f"they are not the released wheel's; {advice(wheel)}"))
+    elif wheel:
+        findings.append(Finding("note", f"no digest of a released {wheel.name} is locked"))
     return findings
 
 
-def _rebuilt(content: dict[str, bytes], release: Release) -> str:
+def _rebuilt(content: dict[str, bytes], wheel: Wheel) -> str:
     """The SHA-256 of the wheel that the files make: a wheel of ours depends on its files alone."""
     with tempfile.TemporaryDirectory() as scratch:
-        wheel = Path(scratch, f"peft-{release.patched_version}-py3-none-any.whl")
-        write(wheel, content)
-        return hashlib.sha256(wheel.read_bytes()).hexdigest()
+        file = Path(scratch, wheel.file)
+        write(file, content)
+        return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _at_run_time(python: str) -> Iterator[Finding]:

@@ -17,8 +17,8 @@ from packaging.version import Version
 from patchset._artifacts import read
 from patchset._errors import PatchsetError
 from patchset._index import settings
-from patchset._pins import Release, select
-from patchset._static_index import compare
+from patchset._pins import Wheel, select
+from patchset._static_index import FOLDERS, compare
 
 _NAME = "peft-kwargs"
 
@@ -32,12 +32,14 @@ class Pin:
         file: its file name.
         sha256: its SHA-256, in hexadecimal digits.
         index: address of the index, ending in a slash.
+        tagged: whether it is a tagged wheel.
     """
 
     version: str
     file: str
     sha256: str
     index: str
+    tagged: bool
 
     @property
     def url(self) -> str:
@@ -48,7 +50,7 @@ class Pin:
 def run(options: argparse.Namespace) -> int:
     """Print the lines to paste; with ``--json`` the version, file, hash and addresses as well."""
     release = select([options.release])[0]
-    pin = pinned(release, Path(options.dist), options.index)
+    pin = pinned(Wheel(release, options.tagged), Path(options.dist), options.index)
     text = FORMATS[options.format](pin)
     if options.json:
         print(json.dumps({**vars(pin), "url": pin.url, "text": text}, indent=2))
@@ -57,35 +59,42 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def pinned(release: Release, dist: Path, index: str | None) -> Pin:
-    """The pin of a release's wheel, by the bytes in the folder, or else the digest that the pins lock.
+def pinned(wanted: Wheel, dist: Path, index: str | None) -> Pin:
+    """The pin of a wheel, by the bytes in the folder, or else the digest that the pins lock.
 
     Args:
-        release: whose wheel.
+        wanted: the wheel.
         dist: the folder where the wheel may lie.
         index: where the index is served; None takes the one in the folder, by its ``file:`` address.
 
     Raises:
         PatchsetError: the wheel is damaged or not the released one, its digest is not known, or there is no index.
     """
-    name = f"peft-{release.patched_version}-py3-none-any.whl"
-    if (dist / name).is_file():
-        wheel = read(dist / name)
-        compare([wheel], [release])
+    if (dist / wanted.file).is_file():
+        wheel = read(dist / wanted.file)
+        compare([wheel], [wanted.release])
         sha256 = wheel.sha256
-    elif release.wheel:
-        sha256 = release.wheel
+    elif wanted.sha256:
+        sha256 = wanted.sha256
     else:
-        raise PatchsetError(f"no {name} in {dist}; build it with `python -m patchset build {release.version}`")
-    if index is None and not (dist / "simple").is_dir():
+        command = f"python -m patchset build {wanted.release.version}{' --tagged' if wanted.tagged else ''}"
+        raise PatchsetError(f"no {wanted.file} in {dist}; build it with `{command}`")
+    folder = dist / FOLDERS[wanted.tagged]
+    if index is None and not folder.is_dir():
         raise PatchsetError(
             f"say with --index where the wheels are served, or write an index with `python -m patchset index {dist}`"
         )
-    address = index or (dist / "simple").resolve().as_uri()
-    return Pin(release.patched_version, name, sha256, f"{address.rstrip('/')}/")
+    address = index or folder.resolve().as_uri()
+    return Pin(wanted.version, wanted.file, sha256, f"{address.rstrip('/')}/", wanted.tagged)
 
 
 def _pip(pin: Pin) -> str:
+    if pin.tagged:
+        # neither pip nor pip-compile can bind a package to an index, and other indexes have files of this version
+        return (
+            "# requirements.txt; for pip-compile, put all but the hash into requirements.in and add --generate-hashes --allow-unsafe\n"
+            f"peft @ {pin.url} \\\n    --hash=sha256:{pin.sha256}\n"
+        )
     return (
         "# requirements.txt; for pip-compile, put all but the hash into requirements.in and add --generate-hashes --allow-unsafe\n"
         f"--extra-index-url {pin.index}\n"

@@ -13,6 +13,7 @@ from typing import Any
 from setuptools import build_meta
 
 from patchset import _editable, _sdist, _wheel
+from patchset._errors import PatchsetError
 from patchset._pins import Request
 from patchset._tree import Tree, locked_tree
 
@@ -23,11 +24,9 @@ _SETUPTOOLS: Any = build_meta.__legacy__
 def wheel(request: Request, output: Path) -> str:
     """Build the wheel into a folder and return its file name."""
     with _tree(request) as tree, tempfile.TemporaryDirectory() as scratch:
-        # What is rewritten anyway need not be compressed.
-        settings = {"--build-option": "--compression=stored", **request.settings}
         with _inside(tree.path):
-            name = str(_SETUPTOOLS.build_wheel(scratch, settings))
-        _finish(Path(scratch, name), output, _wheel.added_files(request.release, tree))
+            name = str(_SETUPTOOLS.build_wheel(scratch, {**request.settings, "--build-option": _options(request)}))
+        _finish(Path(scratch, name), output, _wheel.added_files(request.wheel, tree))
     return name
 
 
@@ -36,12 +35,21 @@ def metadata(request: Request, output: Path) -> str:
     with _tree(request) as tree:
         with _inside(tree.path):
             name = str(_SETUPTOOLS.prepare_metadata_for_build_wheel(str(output), request.settings))
-        _wheel.extend_dist_info(output / name, _wheel.added_files(request.release, tree))
+        _wheel.extend_dist_info(output / name, _wheel.added_files(request.wheel, tree))
     return name
 
 
 def sdist(request: Request, output: Path) -> str:
-    """Build our source package into a folder and return its file name."""
+    """Build our source package into a folder and return its file name.
+
+    Raises:
+        PatchsetError: it is to keep upstream's version. A source package has no build tag to tell it from upstream's.
+    """
+    if request.tagged:
+        raise PatchsetError(
+            f"a source package of version {request.release.version} would have the name of upstream's; build the wheel "
+            "alone (`uv build --wheel`, `python -m build --wheel`), or the source package without `version=upstream`"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         dist_info = metadata(request, Path(scratch))
         core_metadata = Path(scratch, dist_info, "METADATA").read_bytes()
@@ -53,10 +61,10 @@ def sdist(request: Request, output: Path) -> str:
 def editable(request: Request, output: Path) -> str:
     """Keep the patched tree below ``vendor/``, build the wheel that points at it, and return its file name."""
     with _tree(request) as tree, tempfile.TemporaryDirectory() as scratch:
-        kept = _editable.keep(tree.path, request.release)
+        kept = _editable.keep(tree.path, request.wheel)
         with _inside(kept):
             name = str(_SETUPTOOLS.build_editable(scratch, request.settings))
-        _finish(Path(scratch, name), output, _wheel.added_files(request.release, tree))
+        _finish(Path(scratch, name), output, _wheel.added_files(request.wheel, tree))
     return name
 
 
@@ -64,7 +72,15 @@ def editable(request: Request, output: Path) -> str:
 def _tree(request: Request) -> Iterator[Tree]:
     """The patched tree, in a temporary folder of its own."""
     with tempfile.TemporaryDirectory() as scratch:
-        yield locked_tree(request.release, Path(scratch), request.sdist)
+        yield locked_tree(request.wheel, Path(scratch), request.sdist)
+
+
+def _options(request: Request) -> list[str]:
+    """What setuptools' bdist_wheel is told: the user's options, and last what must be as we say."""
+    given = request.settings.get("--build-option", [])
+    tag = [f"--build-number={request.wheel.tag}"] if request.tagged else []
+    # What is rewritten anyway need not be compressed.
+    return [*([given] if isinstance(given, str) else given), "--compression=stored", *tag]
 
 
 @contextlib.contextmanager

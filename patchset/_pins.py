@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PATCHES = ROOT / "patches"
 VENDOR = ROOT / "vendor"
 RELEASES = VENDOR / "releases.toml"
+# How our wheels are told from everybody else's.
+LOCAL = "kwargs"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Release:
         sha256: its SHA-256, 64 hexadecimal digits.
         tree: digest of the patched tree, see `patchset._digest`.
         wheel: SHA-256 of the wheel; empty while the series is being worked on.
+        tagged_wheel: the same of the wheel that keeps upstream's version.
     """
 
     version: str
@@ -48,6 +51,7 @@ class Release:
     sha256: str
     tree: str
     wheel: str = ""
+    tagged_wheel: str = ""
 
     @property
     def line(self) -> str:
@@ -57,7 +61,12 @@ class Release:
     @property
     def patched_version(self) -> str:
         """The wheel's version: a PEP 440 local version of upstream's."""
-        return f"{self.version}+kwargs.{self.revision}"
+        return f"{self.version}+{LOCAL}.{self.revision}"
+
+    @property
+    def wheels(self) -> tuple[Wheel, Wheel]:
+        """What is built from it."""
+        return Wheel(self), Wheel(self, tagged=True)
 
     @property
     def folder(self) -> str:
@@ -70,6 +79,45 @@ class Release:
 
 
 @dataclass(frozen=True)
+class Wheel:
+    """One of the two wheels of a release. They differ in how they are called.
+
+    Attributes:
+        release: the release.
+        tagged: whether it keeps upstream's version exactly, for programs that compare versions when they start. A build
+            tag (PEP 427) names it as ours then, and installers prefer it to a file of that version without one.
+    """
+
+    release: Release
+    tagged: bool = False
+
+    @property
+    def version(self) -> str:
+        """Its version: upstream's, or a local version of that."""
+        return self.release.version if self.tagged else self.release.patched_version
+
+    @property
+    def tag(self) -> str:
+        """Its build tag; installers compare the number that it begins with. The rest is as in a local version."""
+        return f"{self.release.revision}{LOCAL}{self.release.revision}" if self.tagged else ""
+
+    @property
+    def name(self) -> str:
+        """What tells it from all other wheels of peft: ``0.18.1+kwargs.1``, ``0.18.1-1kwargs1``."""
+        return f"{self.version}-{self.tag}" if self.tagged else self.version
+
+    @property
+    def file(self) -> str:
+        """Its file name."""
+        return f"peft-{self.name}-py3-none-any.whl"
+
+    @property
+    def sha256(self) -> str:
+        """Its locked digest, or nothing."""
+        return self.release.tagged_wheel if self.tagged else self.release.wheel
+
+
+@dataclass(frozen=True)
 class Request:
     """What a build is asked for.
 
@@ -77,11 +125,17 @@ class Request:
         release: the release to build.
         sdist: upstream's sdist, or a folder that holds it; None searches vendor/, the cache and the index.
         settings: what is meant for setuptools.
+        tagged: see `Wheel`.
     """
 
     release: Release
     sdist: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    tagged: bool = False
+
+    @property
+    def wheel(self) -> Wheel:
+        return Wheel(self.release, self.tagged)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -110,7 +164,8 @@ def load(path: Path = RELEASES) -> list[Release]:
 
 def _release(entry: dict[str, Any], path: Path) -> Release:
     fields = {name: entry.get(name) for name in Release.__dataclass_fields__}
-    fields["wheel"] = entry.get("wheel", "")
+    for name in ("wheel", "tagged_wheel"):
+        fields[name] = entry.get(name, "")
     for name, value in fields.items():
         wanted = int if name in ("size", "revision") else str
         if not isinstance(value, wanted):
@@ -146,6 +201,20 @@ def select(versions: Iterable[str], everything: bool = False) -> list[Release]:
     if everything:
         return releases
     return [find(version, releases) for version in versions] or releases[-1:]
+
+
+def tagged(version: object = None) -> bool:
+    """Whether a build is to keep upstream's version: the setting, else ``PEFT_VERSION``, says ``upstream``.
+
+    Raises:
+        PatchsetError: it is neither ``local`` nor ``upstream``.
+    """
+    wanted = version or os.environ.get("PEFT_VERSION") or "local"
+    if wanted not in ("local", "upstream"):
+        raise PatchsetError(
+            f"`version` (PEFT_VERSION) is `local` or `upstream`, not {wanted!r}; `upstream` (PEFT_UPSTREAM) names a release"
+        )
+    return wanted == "upstream"
 
 
 def chosen(upstream: object = None) -> Release:

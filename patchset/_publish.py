@@ -87,8 +87,9 @@ def lock(digests: Mapping[str, str]) -> None:
     for entry in document["release"]:
         if entry["version"] in digests and entry["tree"] != digests[entry["version"]]:
             entry["tree"] = digests[entry["version"]]
-            # Another tree gives another wheel, which `verify --update` builds and locks.
+            # Another tree gives other wheels, which `verify --update` builds and locks.
             entry.pop("wheel", None)
+            entry.pop("tagged_wheel", None)
     replace(RELEASES, tomlkit.dumps(document))
 
 

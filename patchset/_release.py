@@ -32,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
         fresh = Path(scratch, "dist")
         with Console(stderr=True).status("building wheels and sdists"):
             build_wheels(releases, fresh, options.sdist)
+            build_wheels(releases, fresh, options.sdist, tagged=True)
             build_wheels(releases, fresh, options.sdist, kind="sdist")
         files, _ = scan(fresh)
         if not options.draft:
@@ -68,12 +69,12 @@ def release_notes(changelog: str, *, draft: bool = False) -> str:
 
 def check_locked(releases: Sequence[Release]) -> None:
     """Raise `PatchsetError` unless each wheel's digest is locked."""
-    if missing := [release.version for release in releases if not release.wheel]:
+    if missing := [release.version for release in releases if not all(wheel.sha256 for wheel in release.wheels)]:
         raise PatchsetError(
             f"no wheel digest is locked for {', '.join(missing)}; run `python -m patchset verify --all --update`"
         )
 
 
 def _table(files: Sequence[Artifact]) -> str:
-    rows = "".join(f"| {file.version} | `{file.sha256}` |\n" for file in files if file.is_wheel)
-    return f"\n### Wheels\n\n| version | sha256 |\n| --- | --- |\n{rows}"
+    rows = "".join(f"| `{file.path.name}` | `{file.sha256}` |\n" for file in files if file.is_wheel)
+    return f"\n### Wheels\n\n| wheel | sha256 |\n| --- | --- |\n{rows}"

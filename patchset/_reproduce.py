@@ -12,14 +12,14 @@ from pathlib import Path
 from patchset._build import build_wheels
 from patchset._errors import PatchsetError
 from patchset._parity import Missing
-from patchset._pins import ROOT, Release
+from patchset._pins import ROOT, Wheel
 
 # What a checkout holds that a build reads.
 _SOURCES = ("patchset", "patches", "vendor/releases.toml", "pyproject.toml")
 _PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 
 
-def check(release: Release, sdist: str | None = None) -> None:
+def check(wheel: Wheel, sdist: str | None = None) -> None:
     """Build here once and compare with the locked digest; then build elsewhere under other conditions.
 
     Elsewhere is a copy of the checkout, each Python found, another umask, time zone and locale.
@@ -33,7 +33,7 @@ def check(release: Release, sdist: str | None = None) -> None:
         raise Missing("uv is not installed")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        reference = build_wheels([release], folder / "here", sdist)[0].read_bytes()
+        reference = build_wheels([wheel.release], folder / "here", sdist, tagged=wheel.tagged)[0].read_bytes()
         copy = folder / "a copy" / "elsewhere"
         for name in _SOURCES:
             target = copy / name
@@ -43,18 +43,18 @@ def check(release: Release, sdist: str | None = None) -> None:
             else:
                 shutil.copy(ROOT / name, target)
         found = hashlib.sha256(reference).hexdigest()
-        if release.wheel and found != release.wheel:
+        if wheel.sha256 and found != wheel.sha256:
             raise PatchsetError(
-                f"the wheel's sha256 is {found}, locked is {release.wheel}; if it was meant to change, add --update"
+                f"{wheel.file} has sha256 {found}, locked is {wheel.sha256}; if it was meant to change, add --update"
             )
         pythons = [python for python in (_find(uv, version) for version in _PYTHONS) if python]
         if not pythons:
             raise Missing(f"uv finds none of Python {', '.join(_PYTHONS)}")
         for number, python in enumerate(pythons):
-            wheel = _build(uv, python, copy, folder / f"out{number}", release, sdist)
-            if wheel.read_bytes() != reference:
-                other = hashlib.sha256(wheel.read_bytes()).hexdigest()
-                raise PatchsetError(f"{python} gives {wheel.name} with sha256 {other}, here it has {found}")
+            built = _build(uv, python, copy, folder / f"out{number}", wheel, sdist)
+            if built.read_bytes() != reference:
+                other = hashlib.sha256(built.read_bytes()).hexdigest()
+                raise PatchsetError(f"{python} gives {built.name} with sha256 {other}, here it has {found}")
 
 
 def _find(uv: str, version: str) -> str | None:
@@ -64,8 +64,9 @@ def _find(uv: str, version: str) -> str | None:
     return result.stdout.strip() or None
 
 
-def _build(uv: str, python: str, checkout: Path, output: Path, release: Release, sdist: str | None) -> Path:
-    settings = [f"--config-setting=upstream={release.version}"]
+def _build(uv: str, python: str, checkout: Path, output: Path, wheel: Wheel, sdist: str | None) -> Path:
+    settings = [f"--config-setting=upstream={wheel.release.version}"]
+    settings += [f"--config-setting=version={'upstream' if wheel.tagged else 'local'}"]
     settings += [f"--config-setting=sdist={Path(sdist).resolve()}"] if sdist else []
     result = subprocess.run(
         [uv, "build", "--wheel", "--python", python, "--out-dir", str(output), *settings],

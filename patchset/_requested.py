@@ -11,9 +11,11 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from patchset._errors import PatchsetError
-from patchset._findings import Finding, advice, of_version
-from patchset._pins import Release, read_toml
+from patchset._findings import Finding, advice, of_tagged, of_version
+from patchset._pins import LOCAL, Release, Wheel, read_toml
 
+# A tagged wheel's file name.
+_TAGGED = re.compile(rf"peft-\d[^-/+]*-\d+{LOCAL}\d+-py3-none-any\.whl")
 _HASH = re.compile(r"sha256[:=]\s*([0-9a-f]{64})")
 
 
@@ -89,41 +91,72 @@ def _requirement(line: str, releases: Sequence[Release]) -> Iterator[Finding]:
         return
     if canonicalize_name(requirement.name) != "peft":
         return
+    if requirement.url and (tagged := _TAGGED.search(requirement.url)):
+        digests = set(_HASH.findall(line))
+        yield from _of_tagged(tagged[0], digests, releases)
+        return
     if requirement.url:
         yield Finding("note", f"`{text}` names a file or a repository; see what is installed with `doctor` alone")
         return
     exact = [part.version for part in requirement.specifier if part.operator == "==" and "*" not in part.version]
     if exact:
-        yield of_version(exact[0], releases)
-        yield from _hashes(exact[0], set(_HASH.findall(line)), releases)
+        yield from _pinned(exact[0], set(_HASH.findall(line)), line, releases)
         return
     allowed = [pin for pin in releases if requirement.specifier.contains(pin.patched_version)]
     if not allowed:
         known = ", ".join(pin.patched_version for pin in releases)
         yield Finding("problem", f"`{text}` excludes every patched release; these exist: {known}")
     else:
-        yield Finding("problem", f"`{text}` lets the index decide, stock included; {advice(allowed[-1])}")
+        yield Finding("problem", f"`{text}` lets the index decide, stock included; {advice(allowed[-1].wheels[0])}")
 
 
 def _locked(entry: dict[str, Any], releases: Sequence[Release]) -> Iterator[Finding]:
     """Findings for one package of a lock file."""
     if canonicalize_name(str(entry.get("name", ""))) != "peft" or "version" not in entry:
         return
-    yield of_version(str(entry["version"]), releases)
     # Poetry and PDM write `hash = "sha256:..."`, PEP 751 `hashes = {sha256 = "..."}`
     digests = set(_HASH.findall(str(entry))) | set(re.findall(r"'sha256': '([0-9a-f]{64})'", str(entry)))
-    yield from _hashes(str(entry["version"]), digests, releases)
+    yield from _pinned(str(entry["version"]), digests, str(entry), releases)
 
 
-def _hashes(version: str, digests: set[str], releases: Sequence[Release]) -> Iterator[Finding]:
-    release = next((pin for pin in releases if pin.patched_version == version), None)
-    if release is None:
+def _pinned(version: str, digests: set[str], text: str, releases: Sequence[Release]) -> Iterator[Finding]:
+    """Findings for an exact version and its hashes.
+
+    Args:
+        version: it.
+        digests: the hashes of all files that are allowed.
+        text: where those files may be named.
+        releases: the pins.
+    """
+    own = next((wheel for pin in releases for wheel in pin.wheels if wheel.version == version), None)
+    named = _TAGGED.search(text)
+    if own and own.tagged and (named or own.sha256 in digests):
+        yield from _of_tagged(named[0] if named else own.file, digests, releases)
         return
+    yield of_version(version, releases)
+    if own and not own.tagged:
+        yield _hashes(own, digests)
+
+
+def _of_tagged(file: str, digests: set[str], releases: Sequence[Release]) -> Iterator[Finding]:
+    """Findings for a tagged wheel, by its file name; other files of the same version may be stock's."""
+    finding, wheel = of_tagged(file, releases)
+    yield finding
+    if wheel is None:
+        return
+    yield _hashes(wheel, digests)
+    if len(digests) > 1:
+        yield Finding(
+            "problem",
+            f"other files of the same version are allowed too, stock included; {advice(wheel)}",
+        )
+
+
+def _hashes(wheel: Wheel, digests: set[str]) -> Finding:
     if not digests:
-        yield Finding("note", "no hash is given, so that a changed wheel would be installed")
-    elif not release.wheel:
-        yield Finding("note", f"no digest of a released {version} is locked, so that the hash cannot be compared")
-    elif release.wheel in digests:
-        yield Finding("ok", "the hash is the released wheel's")
-    else:
-        yield Finding("problem", f"the hash is not the released wheel's, {release.wheel}")
+        return Finding("note", "no hash is given, so that a changed wheel would be installed")
+    if not wheel.sha256:
+        return Finding("note", f"no digest of a released {wheel.name} is locked, so that the hash cannot be compared")
+    if wheel.sha256 in digests:
+        return Finding("ok", "the hash is the released wheel's")
+    return Finding("problem", f"the hash is not the released wheel's, {wheel.sha256}")

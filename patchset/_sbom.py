@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from urllib.parse import urlsplit
 
@@ -14,29 +15,32 @@ from cyclonedx.model.license import LicenseExpression
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
-from patchset._pins import Release
+from patchset._pins import Release, Wheel
 from patchset._series import Patch
 
+# Where it lies in .dist-info.
+SBOM = "sboms/peft.cdx.json"
 # DEP-3's origins of a patch in CycloneDX's words; all others are written here.
 _CLASSES = {"upstream": PatchClassification.CHERRY_PICK, "backport": PatchClassification.BACKPORT}
 
 
-def sbom(release: Release, patches: list[Patch]) -> bytes:
-    """The CycloneDX 1.6 JSON document of a patched release.
+def sbom(wheel: Wheel, patches: list[Patch]) -> bytes:
+    """The CycloneDX 1.6 JSON document of a wheel.
 
     Its one component is the wheel, whose pedigree names the sdist that it was made from and each patch in full. The
     document depends on pins and patches alone: it has no time, and a serial number made from what it describes.
 
     Args:
-        release: the pin.
+        wheel: the wheel.
         patches: the series.
     """
+    release = wheel.release
     peft = Component(
         type=ComponentType.LIBRARY,
         name="peft",
-        version=release.patched_version,
-        bom_ref=_purl(release.patched_version).to_string(),
-        purl=_purl(release.patched_version),
+        version=wheel.version,
+        bom_ref=_purl(wheel).to_string(),
+        purl=_purl(wheel),
         licenses=[LicenseExpression("Apache-2.0")],
         pedigree=Pedigree(
             ancestors=[_ancestor(release)],
@@ -52,8 +56,22 @@ def sbom(release: Release, patches: list[Patch]) -> bytes:
     return f"{text}\n".encode()
 
 
-def _purl(version: str) -> PackageURL:
-    return PackageURL(type="pypi", name="peft", version=version)
+def _purl(wheel: Wheel) -> PackageURL:
+    """What names the wheel; the version alone would name upstream's as well where they share it."""
+    qualifiers = {"file_name": wheel.file} if wheel.tagged else {}
+    return PackageURL(type="pypi", name="peft", version=wheel.version, qualifiers=qualifiers)
+
+
+def described(document: str) -> PackageURL:
+    """What a document of ours describes.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return PackageURL.from_string(json.loads(document)["metadata"]["component"]["purl"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no component in it: {error!r}") from error
 
 
 def _ancestor(release: Release) -> Component:

@@ -1,5 +1,6 @@
-"""``index``: a static package index beside the wheels, for any web server or a folder.
+"""``index``: static package indexes beside the wheels, for any web server or a folder.
 
+Local versions and tagged wheels have an index each: in one, a requirement such as ``peft==0.18.1`` would allow both.
 The pages are simple-repository's: HTML (PEP 503), JSON (PEP 691, PEP 700), and beside each wheel its metadata
 (PEP 658, PEP 714), so that resolvers need not download the wheel.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -22,6 +24,8 @@ from patchset._artifacts import Artifact, scan
 from patchset._errors import PatchsetError
 from patchset._pins import Release, load
 
+# The indexes' folders, by whether their wheels are tagged.
+FOLDERS = {False: "simple", True: "tagged"}
 # What the tool itself puts beside the wheels.
 _OWN = ("SHA256SUMS", "NOTES.md")
 # PEP 700's, the first whose JSON has sizes and versions.
@@ -29,7 +33,7 @@ _META = model.Meta(api_version="1.1")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the index; exit status 1, and nothing written, where a file is damaged or not the released one."""
+    """Write the indexes; exit status 1, and nothing written, where a file is damaged or not the released one."""
     folder = Path(options.dist)
     files, foreign = scan(folder)
     if not any(file.is_wheel for file in files):
@@ -40,12 +44,12 @@ def run(options: argparse.Namespace) -> int:
         if path.name not in _OWN and not path.name.endswith(".metadata"):
             print(f"left out: {path.name} is no patched peft", file=sys.stderr)
     compare(files, load())
-    simple = write(folder, files)
+    indexes = [str(path) for path in write(folder, files)]
     if options.json:
         described = [{"file": file.path.name, "sha256": file.sha256} for file in files]
-        print(json.dumps({"index": str(simple), "files": described}, indent=2))
+        print(json.dumps({"indexes": indexes, "files": described}, indent=2))
     else:
-        print(simple)
+        print("\n".join(indexes))
     return 0
 
 
@@ -55,45 +59,59 @@ def compare(files: Sequence[Artifact], releases: Sequence[Release]) -> None:
     Raises:
         PatchsetError: a wheel has the version of a pinned release, and other bytes.
     """
-    locked = {release.patched_version: release.wheel for release in releases}
+    locked = {(wheel.version, wheel.tagged): wheel.sha256 for release in releases for wheel in release.wheels}
     for file in files:
-        expected = locked.get(str(file.version))
+        expected = locked.get((str(file.version), file.tagged))
         if file.is_wheel and expected and file.sha256 != expected:
             raise PatchsetError(
                 f"{file.path.name} is not the released wheel: its sha256 is {file.sha256}, locked is {expected}"
             )
 
 
-def write(folder: Path, files: Sequence[Artifact]) -> Path:
-    """Write ``simple/`` and the metadata files, and return the path of ``simple/``.
+def write(folder: Path, files: Sequence[Artifact]) -> list[Path]:
+    """Write ``simple/`` and ``tagged/``, as far as there are files for them, and the metadata files.
 
     Args:
         folder: where the files lie.
         files: what to list.
 
+    Returns:
+        The indexes' folders.
+
     Raises:
         PatchsetError: an index that lies there already lists one of the files with other bytes: what has been
             published under a name must stay the same.
     """
-    simple = folder / "simple"
-    _same_as_published(simple / "peft" / "index.json", files)
+    for name in FOLDERS.values():
+        _same_as_published(folder / name / "peft" / "index.json", files)
     for file in files:
         if file.is_wheel:
             file.path.with_name(f"{file.path.name}.metadata").write_bytes(file.metadata)
+    written = []
+    for tagged, name in FOLDERS.items():
+        if listed := [file for file in files if file.tagged == tagged]:
+            written.append(_write(folder / name, listed))
+        elif (folder / name).exists():
+            shutil.rmtree(folder / name)
+    return written
+
+
+def _write(index: Path, files: Sequence[Artifact]) -> Path:
+    """Write one index and return its path."""
     project = model.ProjectDetail(_META, "peft", tuple(_listed(file) for file in files))
     projects = model.ProjectList(_META, frozenset([model.ProjectListElement("peft")]))
     html, data = SerializerHtmlV1(), SerializerJsonV1()
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as scratch:
-        fresh = Path(scratch, "simple")
+    with tempfile.TemporaryDirectory(dir=index.parent, prefix=".partial-") as scratch:
+        fresh = Path(scratch, index.name)
         (fresh / "peft").mkdir(parents=True)
         (fresh / "index.html").write_text(html.serialize_project_list(projects), encoding="utf-8")
         (fresh / "index.json").write_text(_sorted(data.serialize_project_list(projects)), encoding="utf-8")
         (fresh / "peft" / "index.html").write_text(html.serialize_project_page(project), encoding="utf-8")
         (fresh / "peft" / "index.json").write_text(_sorted(data.serialize_project_page(project)), encoding="utf-8")
-        if simple.exists():
-            simple.rename(Path(scratch, "old"))
-        fresh.rename(simple)
-    return simple
+        if index.exists():
+            index.rename(Path(scratch, "old"))
+        fresh.rename(index)
+    return index
 
 
 def _listed(file: Artifact) -> model.File:

@@ -27,15 +27,21 @@ def run(options: argparse.Namespace) -> int:
         rows += [{"release": version, "pinned": False} for version in missing]
         print(json.dumps(rows, indent=2))
         return 0
-    table = Table("release", "line", "affected", "wheel version", "patch", "upstream", box=box.SIMPLE_HEAD)
+    table = Table("release", "line", "affected", "wheel version", "tagged", "patch", "upstream", box=box.SIMPLE_HEAD)
     for row in rows:
         for number, patch in enumerate([*row["patches"], *row["retired"]]):
-            first = (row["release"], row["line"], "yes" if row["affected"] else "no", row["wheel_version"])
-            table.add_row(*(("",) * 4 if number else first), patch["name"], patch["upstream"])
+            first = (
+                row["release"],
+                row["line"],
+                "yes" if row["affected"] else "no",
+                row["wheel_version"],
+                row["tagged"],
+            )
+            table.add_row(*(("",) * 5 if number else first), patch["name"], patch["upstream"])
         table.add_section()
     console = Console()
     if not console.is_terminal:
-        console = Console(width=100)  # a pipe has no width, and nothing may be cut off there
+        console = Console(width=120)  # a pipe has no width, and nothing may be cut off there
     console.print(table)
     for version in missing:
         print(f"not pinned yet: {version}; `python -m patchset adopt {version}`")
@@ -52,12 +58,15 @@ def _unpinned(releases: list[Release]) -> list[str]:
 
 def _row(release: Release, patches: list[Patch], fixed: dict[str, str]) -> dict[str, Any]:
     own = {patch.slug for patch in patches}
+    _, tagged = release.wheels
     return {
         "release": release.version,
         "line": release.line,
         # A release is affected by what its series mends.
         "affected": bool(patches),
         "wheel_version": release.patched_version,
+        "tagged": tagged.name,
+        "tagged_wheel": tagged.file,
         "series": release.series,
         "patches": [{"name": patch.slug, "upstream": _upstream(patch)} for patch in patches],
         "retired": [

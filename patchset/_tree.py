@@ -10,7 +10,7 @@ from patchset._apply import apply_series
 from patchset._digest import tree_digest
 from patchset._errors import PatchsetError
 from patchset._fetch import obtain
-from patchset._pins import Release
+from patchset._pins import Release, Wheel
 from patchset._series import Patch, read_series
 from patchset._unpack import unpack
 
@@ -50,12 +50,18 @@ def patch_tree(release: Release, parent: Path, sdist: str | None = None, *, allo
     return Tree(path, patches, apply_series(path, patches, allow_offsets=allow_offsets))
 
 
-def locked_tree(release: Release, parent: Path, sdist: str | None = None) -> Tree:
+def locked_tree(wheel: Wheel, parent: Path, sdist: str | None = None) -> Tree:
     """The patched and stamped tree, which matches the digest locked in the pins before it is stamped.
+
+    Args:
+        wheel: what is to be made of it.
+        parent: an empty folder, the caller's to remove.
+        sdist: a file, or a folder of sdists, to take the source from.
 
     Raises:
         PatchsetError: from `patch_tree`, or the digest differs.
     """
+    release = wheel.release
     tree = patch_tree(release, parent, sdist)
     digest = tree_digest(tree.path)
     if digest != release.tree:
@@ -63,26 +69,27 @@ def locked_tree(release: Release, parent: Path, sdist: str | None = None) -> Tre
             f"the patched tree of {release.version} has digest {digest}, but {release.tree} is locked; if the patches "
             f"were meant to change, run `python -m patchset verify {release.version} --update`"
         )
-    stamp(tree, release)
+    stamp(tree, wheel)
     return tree
 
 
-def stamp(tree: Tree, release: Release) -> None:
-    """Write the patched version where upstream keeps its own, and say in each changed module that it was changed.
+def stamp(tree: Tree, wheel: Wheel) -> None:
+    """Write the wheel's version where upstream keeps its own, and say in each changed module that it was changed.
 
     The notice is what Apache-2.0, section 4(b), asks for. It goes to the file's end so that line numbers stay those
     of the patches.
     """
+    release = wheel.release
     for name, variable in _VERSION_FILES.items():
         file = tree.path / name
         pattern = rf'^({variable} = )"{re.escape(release.version)}"$'
-        text, count = re.subn(pattern, rf'\1"{release.patched_version}"', file.read_text("utf-8"), flags=re.MULTILINE)
+        text, count = re.subn(pattern, rf'\1"{wheel.version}"', file.read_text("utf-8"), flags=re.MULTILINE)
         if count != 1:
             raise PatchsetError(
                 f'{name} of {release.version} has {count} lines `{variable} = "{release.version}"`, not 1'
             )
         file.write_bytes(text.encode())
-    notice = f"# Changed from peft {release.version} by {release.patched_version}; see NOTICE beside its licence.\n"
+    notice = f"# Changed from peft {release.version} by {wheel.name}; see NOTICE beside its licence.\n"
     for name in tree.changed:
         if name.startswith("src/") and name.endswith(".py"):
             with (tree.path / name).open("ab") as file_:

@@ -1,4 +1,4 @@
-"""Unpack an sdist, trusting nothing in it: PEP 706's filter, plain files and folders alone, fixed modes."""
+"""Unpack an sdist, trusting nothing in it: plain files and folders alone, in its own folder, with fixed modes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from patchset._errors import PatchsetError
 def unpack(data: bytes, parent: Path, folder: str) -> Path:
     """Unpack a gzipped tar whose members all lie in one folder.
 
+    Each member is written by its name and contents alone, so that this is as safe on Pythons without the filters of
+    PEP 706 (before 3.10.12 and 3.11.4).
+
     Args:
         data: the archive.
         parent: an existing folder, outside of which nothing is written.
@@ -23,20 +26,26 @@ def unpack(data: bytes, parent: Path, folder: str) -> Path:
     Raises:
         PatchsetError: not such an archive, or a member would leave its folder, is a link or a device.
     """
-    if not hasattr(tarfile, "data_filter"):
-        raise PatchsetError("this Python is too old to unpack safely (PEP 706); use 3.10.12, 3.11.4, 3.12 or newer")
-
-    def keep(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo:
-        if not (member.isfile() or member.isdir()):
-            raise PatchsetError(f"{folder}: {member.name} is neither a file nor a folder; nothing of it is used")
-        if member.name.split("/")[0] != folder:
-            raise PatchsetError(f"{folder}: {member.name} lies outside the sdist's folder; nothing of it is used")
-        # The owner's umask and the packer's modes must not reach the wheel.
-        return tarfile.data_filter(member, path).replace(mode=0o755 if member.isdir() else 0o644, deep=False)
-
+    root = (parent / folder).resolve()
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
-            archive.extractall(parent, filter=keep)
+            for member in archive:
+                target = parent / member.name
+                if not (member.isfile() or member.isdir()):
+                    raise PatchsetError(
+                        f"{folder}: {member.name} is neither a file nor a folder; nothing of it is used"
+                    )
+                if ".." in target.parts or not target.resolve().is_relative_to(root):
+                    raise PatchsetError(
+                        f"{folder}: {member.name} lies outside the sdist's folder; nothing of it is used"
+                    )
+                made = target if member.isdir() else target.parent
+                made.mkdir(parents=True, exist_ok=True)
+                # The owner's umask and the packer's modes must not reach the wheel.
+                made.chmod(0o755)
+                if content := archive.extractfile(member):
+                    target.write_bytes(content.read())
+                    target.chmod(0o644)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise PatchsetError(f"cannot unpack {folder}: {error}") from error
     return parent / folder

@@ -109,7 +109,9 @@ def verify(release: Release, sdist: str | None = None, *, reproducible: bool = F
         for tool in _parity.TOOLS:
             report.check(tool, lambda tool=tool: _parity.check(tool, release, digest, sdist))  # type: ignore[misc]
     if reproducible:
-        report.check("reproducible", lambda: _reproduce.check(release, sdist))
+        for wheel in release.wheels:
+            name = "tagged wheel reproducible" if wheel.tagged else "reproducible"
+            report.check(name, lambda wheel=wheel: _reproduce.check(wheel, sdist))  # type: ignore[misc]
     return report
 
 
@@ -141,9 +143,10 @@ def _update(releases: list[Release], sdist: str | None) -> None:
     _lock("tree", found)
     releases = _again(releases)
     with tempfile.TemporaryDirectory() as scratch:
-        wheels = build_wheels(releases, Path(scratch), sdist)
-        digests = [hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels]
-    _lock("wheel", {release.version: digest for release, digest in zip(releases, digests, strict=True)})
+        for field, tagged in (("wheel", False), ("tagged_wheel", True)):
+            wheels = build_wheels(releases, Path(scratch), sdist, tagged=tagged)
+            digests = [hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels]
+            _lock(field, {release.version: digest for release, digest in zip(releases, digests, strict=True)})
 
 
 def _lock(field: str, found: dict[str, str]) -> None:

@@ -13,8 +13,8 @@ from zipfile import ZIP_STORED, ZipInfo
 
 from wheel.wheelfile import WheelFile
 
-from patchset._pins import Release
-from patchset._sbom import sbom
+from patchset._pins import Wheel
+from patchset._sbom import SBOM, sbom
 from patchset._tree import Tree
 
 # 1980-01-01, the first date that a zip file can hold
@@ -22,26 +22,36 @@ _EPOCH = "315532800"
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
-def notice(release: Release, tree: Tree) -> str:
+def notice(wheel: Wheel, tree: Tree) -> str:
     """The text that tells a wheel's readers what was changed (Apache-2.0, section 4(b))."""
+    release = wheel.release
+    if wheel.tagged:
+        name = f"peft {wheel.version}, build {wheel.tag}"
+        version = (
+            "It keeps upstream's version, for programs that compare versions when they start; a wheel's file name and\n"
+            "its WHEEL file tell it from upstream's by the build tag.\n"
+        )
+    else:
+        name = f"peft {wheel.version}"
+        version = "The version was also changed in setup.py and src/peft/__init__.py.\n"
     changes = "\n".join(f"  {file}" for file in tree.changed)
     patches = "\n".join(f"  {patch.path.name}: {patch.subject.partition('] ')[2]}" for patch in tree.patches)
     return (
-        f"peft {release.patched_version}\n\n"
+        f"{name}\n\n"
         f"This is PEFT {release.version}, Copyright The HuggingFace Team, licensed under the Apache License,\n"
         "Version 2.0, with changes. It is not made, endorsed or supported by Hugging Face.\n\n"
         f"Made from {release.sdist}\n  sha256 {release.sha256}\n\n"
         f"Patches, in the order in which they were applied:\n{patches}\n\n"
         f"Changed files:\n{changes}\n"
-        "The version was also changed in setup.py and src/peft/__init__.py.\n"
+        f"{version}"
     )
 
 
-def added_files(release: Release, tree: Tree) -> dict[str, bytes]:
+def added_files(wheel: Wheel, tree: Tree) -> dict[str, bytes]:
     """What we add to a wheel's ``.dist-info``, by path below it: the change notice and the SBOM (PEP 770)."""
     return {
-        "licenses/NOTICE": notice(release, tree).encode(),
-        "sboms/peft.cdx.json": sbom(release, tree.patches),
+        "licenses/NOTICE": notice(wheel, tree).encode(),
+        SBOM: sbom(wheel, tree.patches),
     }
 
 

@@ -3,26 +3,32 @@
 Settings, by ``-C NAME=VALUE`` or as an environment variable:
 
 - ``upstream`` or ``PEFT_UPSTREAM``: the release to build, instead of the newest pinned one.
+- ``version`` or ``PEFT_VERSION``: ``upstream`` keeps upstream's version exactly and tags the wheel, instead of ``local``.
 - ``sdist`` or ``PEFT_SDIST``: upstream's sdist, or a folder that holds it, instead of vendor/, cache and index.
 
-All others are handed on to setuptools. What a hook does is in `patchset._package`, which is imported only by the hooks
+All others are handed on to setuptools, but for names that are nearly these: a misspelt one would build another release
+without a word. What a hook does is in `patchset._package`, which is imported only by the hooks
 that build: front ends call the others in processes of their own.
 """
 
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from patchset._errors import PatchsetError
-from patchset._fetch import on_disk
-from patchset._pins import ROOT, Request, chosen, read_toml
+from patchset._fetch import missing, on_disk
+from patchset._index import offline
+from patchset._pins import ROOT, Request, chosen, read_toml, tagged
 
 Settings = dict[str, Any] | None
+_SETTINGS = ("upstream", "version", "sdist")
+_VARIABLES = ("PEFT_UPSTREAM", "PEFT_VERSION", "PEFT_SDIST")
 
 
 def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
@@ -30,6 +36,8 @@ def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
     with _request(config_settings) as request:
         if on_disk(request.release, request.sdist):
             return []
+        if why := offline():
+            raise PatchsetError(missing(request.release, why))
         return list(read_toml(ROOT / "pyproject.toml")["dependency-groups"]["fetch"])
 
 
@@ -79,9 +87,20 @@ def _request(settings: Settings) -> Iterator[Request]:
     """What is to be built. Errors end the process with their message alone: nobody needs a backend's traceback."""
     rest = dict(settings or {})
     try:
+        _refuse_misspelt(rest, _SETTINGS)
+        _refuse_misspelt((name for name in os.environ if name.startswith("PEFT_")), _VARIABLES)
         release = chosen(rest.pop("upstream", None))
-        yield Request(release, rest.pop("sdist", None) or os.environ.get("PEFT_SDIST"), rest)
+        keep = tagged(rest.pop("version", None))
+        yield Request(release, rest.pop("sdist", None) or os.environ.get("PEFT_SDIST"), rest, keep)
     except PatchsetError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
         sys.exit(f"error: {error}; nothing was built")
+
+
+def _refuse_misspelt(given: Iterable[str], known: Sequence[str]) -> None:
+    for name in given:
+        near = difflib.get_close_matches(name.replace("-", "_"), known, n=1, cutoff=0.7)
+        near += [word for word in known if name.lower() in (word.lower(), f"peft_{word}")]
+        if name not in known and near:
+            raise PatchsetError(f"unknown setting {name}; did you mean {near[0]}?")

@@ -1,6 +1,6 @@
 """``python -m tests.picture``: draw `tests/results/picture.svg` from what the runs wrote into `tests/results`.
 
-With `--check` nothing is written: exit status 1 says that the picture is not that of the results.
+The picture carries the digest of what it was drawn from and by, which `tests/patchset/test_picture.py` compares.
 
 `matrix/<tox environment>.json` is written by a behaviour run (see `write` in `tests/conftest.py`), `zoo/*.json` by the
 model zoo (see `tests.models.zoo`). Nothing in the picture comes from elsewhere.
@@ -8,31 +8,37 @@ model zoo (see `tests.models.zoo`). Nothing in the picture comes from elsewhere.
 
 from __future__ import annotations
 
-import argparse
-import io
+import hashlib
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from packaging.version import Version
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 HERE = Path(__file__).parent / "results"
+PICTURE = HERE / "picture.svg"
 # Blue and orange are told apart by everybody; white behind them reads on a dark page, too.
 SAME, CRASH, OTHER, NONE = "#4393c3", "#d6604d", "#b2abd2", "#d9d9d9"
 COLUMNS = (0.2, 0.72, 1.08, 1.48)  # right edges of the versions
 STYLE = {"svg.fonttype": "path", "svg.hashsalt": "peft", "font.size": 9}  # the same bytes from the same results
 
 
+def digest() -> str:
+    """SHA-256 of the results and of this program."""
+    files = [Path(__file__), *sorted((HERE / "zoo").glob("*.json")), *sorted((HERE / "matrix").glob("*.json"))]
+    return hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in files)).hexdigest()
+
+
 def main() -> int:
-    """Draw, or check; exit status 1 where results are missing or others than drawn."""
-    parser = argparse.ArgumentParser(prog="python -m tests.picture", description="Draw the runs' results.")
-    parser.add_argument("--check", action="store_true", help="only say whether the picture is that of the results")
-    check = parser.parse_args().check
+    """Draw; exit status 1 where results are missing."""
+    import matplotlib  # late: who only compares digests needs none
+    from matplotlib.figure import Figure
+
     matplotlib.rcParams.update(STYLE)
     zoo = [json.loads(path.read_text()) for path in sorted((HERE / "zoo").glob("*.json"))]
     zoo.sort(key=lambda result: (Version(result["versions"]["peft"]), result["versions"]["peft"]))
@@ -47,15 +53,8 @@ def main() -> int:
     top, bottom = figure.subplots(2, height_ratios=(len(zoo) + 1, len(pairs) + 1))
     draw_zoo(top, zoo)
     draw_matrix(bottom, pairs)
-    output, drawn = HERE / "picture.svg", io.BytesIO()
-    figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
-    if check:
-        if output.read_bytes() == drawn.getvalue():
-            return 0
-        print(f"error: {output.name} is not that of the results; run `python -m tests.picture`", file=sys.stderr)
-        return 1
-    output.write_bytes(drawn.getvalue())
-    print(output.relative_to(HERE.parents[1]))
+    figure.savefig(PICTURE, format="svg", metadata={"Date": None, "Creator": None, "Source": f"sha256:{digest()}"})
+    print(PICTURE.relative_to(HERE.parents[1]))
     return 0
 
 
@@ -93,7 +92,7 @@ def cells(results: Sequence[dict[str, Any]]) -> dict[tuple[str, str, str, str], 
     found: dict[tuple[str, str, str, str], dict[str, dict[str, Any]]] = {}
     for run in results:
         key = (run["peft"], run["transformers"], run["torch"], run["python"].rpartition(".")[0])
-        found.setdefault(tuple(part.partition("+")[0] for part in key), {})[run["side"]] = run  # type: ignore[arg-type]
+        found.setdefault(tuple(part.partition("+")[0] for part in key), {})[run["side"]] = run
     return dict(sorted(found.items(), key=lambda item: [Version(part) for part in item[0]]))
 
 

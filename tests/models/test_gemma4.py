@@ -89,11 +89,11 @@ def test_saved_reloaded_and_merged(tmp_path: Path) -> None:
     torch.testing.assert_close(tiny.outputs(merged, gemma.batch()), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.row("Gemma 4: the README's script")
-def test_readme_script(capsys: pytest.CaptureFixture[str]) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (script,) = re.findall(r"^## Example\n.*?^```python\n(.*?)^```$", readme, flags=re.MULTILINE | re.DOTALL)
-    exec(compile(script, "README.md", "exec"), {})  # noqa: S102 - our own README
+@pytest.mark.row("Gemma 4: the script in docs/")
+def test_documented_script(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path(__file__).parents[2] / "docs" / "gemma4.md"
+    (script,) = re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    exec(compile(script, str(page), "exec"), {})  # noqa: S102 - our own page
     printed = capsys.readouterr().out
     assert "reloaded, same output: True" in printed
     assert "merged, same output: True" in printed

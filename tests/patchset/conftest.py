@@ -18,7 +18,16 @@ from patchset._pins import ROOT, Release, find, load
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 # What a clone holds that the tool reads.
-CHECKOUT = ("patchset", "patches", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "NOTICE")
+CHECKOUT = (
+    ".gitattributes",
+    "patchset",
+    "patches",
+    "pyproject.toml",
+    "README.md",
+    "CHANGELOG.md",
+    "LICENSE",
+    "NOTICE",
+)
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +84,13 @@ def tool() -> Run:
 
 def environment(**variables: str | None) -> dict[str, str]:
     """The environment with variables added or, where None, taken out; PEFT_* of the user's own do not count."""
-    merged: dict[str, str | None] = {**os.environ, "PEFT_UPSTREAM": None, "PEFT_SDIST": None, **variables}
+    merged: dict[str, str | None] = {
+        **os.environ,
+        "PEFT_UPSTREAM": None,
+        "PEFT_VERSION": None,
+        "PEFT_SDIST": None,
+        **variables,
+    }
     return {name: value for name, value in merged.items() if value is not None}
 
 

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
@@ -19,6 +18,7 @@ from wheel.wheelfile import WheelFile
 
 from patchset._errors import PatchsetError
 from patchset._pins import Release
+from patchset._unpack import unpack
 from tests.patchset.conftest import environment, files
 
 WHEEL = "peft-0.18.1+kwargs.1-py3-none-any.whl"
@@ -69,9 +69,7 @@ def test_same_bytes_through_pip_and_uv_and_from_our_sdist(wheel: Path, checkout:
 
 def test_our_sdist_builds_with_no_index_and_no_cache(wheel: Path, checkout: Path, tmp_path: Path) -> None:
     name = done(run(*hook(checkout, "build_sdist", tmp_path / "out"), cwd=checkout)).split()[-1]
-    with tarfile.open(tmp_path / "out" / name) as archive:
-        archive.extractall(tmp_path, filter="data")
-    source = tmp_path / name.removesuffix(".tar.gz")
+    source = unpack((tmp_path / "out" / name).read_bytes(), tmp_path, name.removesuffix(".tar.gz"))
     offline = {"PATCHSET_CACHE": str(tmp_path / "empty"), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": None}
     requires = hook(source, "get_requires_for_build_wheel", tmp_path / "w", "{}")
     requires[-1] = "from patchset import backend; print(backend.get_requires_for_build_wheel())"
@@ -87,6 +85,66 @@ def test_needs_a_client_only_to_download(checkout: Path, tmp_path: Path) -> None
     empty = run(sys.executable, "-c", code, cwd=checkout, PATCHSET_CACHE=str(tmp_path))
     assert "unearth==" in done(empty)
     assert done(run(sys.executable, "-c", code, cwd=checkout)).strip() in ("[]", done(empty).strip())
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{"PIP_NO_INDEX": "1"}, {"UV_OFFLINE": "true"}, {"HTTPS_PROXY": "http://me:secret@127.0.0.1:9"}],
+    ids=lambda variables: next(iter(variables)),
+)
+def test_without_a_network_the_missing_sdist_is_named(
+    checkout: Path, tmp_path: Path, variables: dict[str, str]
+) -> None:
+    """And not the client that would have to be installed first."""
+    code = "from patchset import backend; print(backend.get_requires_for_build_wheel({'upstream': '0.18.1'}))"
+    nothing = {"PIP_FIND_LINKS": None, "UV_FIND_LINKS": None, "PATCHSET_CACHE": str(tmp_path / "cache"), **variables}
+    result = run(sys.executable, "-c", code, cwd=checkout, **nothing)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: peft-0.18.1.tar.gz is neither in ")
+    assert len(result.stderr.splitlines()) == 1
+    assert "secret" not in result.stderr
+
+
+def test_an_sdist_in_find_links(checkout: Path, tmp_path: Path, sdist: bytes) -> None:
+    (tmp_path / "peft-0.18.1.tar.gz").write_bytes(sdist)
+    code = "from patchset import backend; print(backend.get_requires_for_build_wheel({'upstream': '0.18.1'}))"
+    here = {"PATCHSET_CACHE": str(tmp_path / "cache"), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": tmp_path.as_uri()}
+    assert done(run(sys.executable, "-c", code, cwd=checkout, **here)).strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("settings", "variables", "message"),
+    [
+        ("{'upstrem': '0.18.1'}", {}, "unknown setting upstrem; did you mean upstream?"),
+        ("{'PEFT_UPSTREAM': '0.18.1'}", {}, "unknown setting PEFT_UPSTREAM; did you mean upstream?"),
+        ("{}", {"PEFT_UPSTREM": "0.18.1"}, "unknown setting PEFT_UPSTREM; did you mean PEFT_UPSTREAM?"),
+    ],
+)
+def test_a_misspelt_setting_is_refused(
+    checkout: Path, tmp_path: Path, settings: str, variables: dict[str, str], message: str
+) -> None:
+    result = run(*hook(checkout, "build_wheel", tmp_path / "out", settings), cwd=checkout, **variables)
+    assert result.returncode == 1
+    assert result.stderr == f"error: {message}\n"
+
+
+def test_settings_that_are_setuptools_own_are_handed_on(wheel: Path, checkout: Path, tmp_path: Path) -> None:
+    settings = "{'upstream': '0.18.1', 'editable_mode': 'strict', '--global-option': '--quiet'}"
+    done(run(*hook(checkout, "build_wheel", tmp_path / "out", settings), cwd=checkout))
+    assert (tmp_path / "out" / WHEEL).read_bytes() == wheel.read_bytes()
+
+
+def test_a_clone_with_crlf_line_ends_builds_the_same(wheel: Path, checkout: Path, tmp_path: Path) -> None:
+    """What the Windows installer of git sets up: .gitattributes keeps the bytes."""
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "core.autocrlf=true")
+    done(run("git", "init", "--quiet", cwd=checkout))
+    done(run("git", "add", "--all", cwd=checkout))
+    done(run(*git, "commit", "--quiet", "--message", "all", cwd=checkout))
+    done(run(*git, "clone", "--quiet", checkout, tmp_path / "clone", cwd=tmp_path))
+    series = (tmp_path / "clone" / "patches").rglob("*.patch")
+    assert not [path for path in series if b"\r\n" in path.read_bytes()]
+    done(run(*hook(tmp_path / "clone", "build_wheel", tmp_path / "out"), cwd=tmp_path / "clone"))
+    assert (tmp_path / "out" / WHEEL).read_bytes() == wheel.read_bytes()
 
 
 def metadata(path: Path) -> Message:

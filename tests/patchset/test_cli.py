@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from patchset import __main__
 from patchset._pins import Release, find, load
-from tests.patchset.conftest import Run, files
+from tests.patchset.conftest import Run, environment, files
 
 
 @pytest.mark.parametrize("verb", list(__main__._VERBS))
@@ -63,20 +66,48 @@ def test_failed_build_says_why_and_leaves_nothing(tool: Run, checkout: Path, tmp
     assert files(checkout) == before
 
 
+# Nothing of the user's: neither settings nor what uv has kept; closed at once.
+DEAD = {
+    **dict.fromkeys(("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX")),
+    "PIP_CONFIG_FILE": os.devnull,
+    "PIP_INDEX_URL": "http://127.0.0.1:9/closed",
+    "PIP_RETRIES": "0",
+    "UV_DEFAULT_INDEX": "http://127.0.0.1:9/closed",
+    "UV_HTTP_RETRIES": "0",
+    "UV_NO_CACHE": "1",
+}
+
+
 def test_unreachable_index(tool: Run, checkout: Path, tmp_path: Path) -> None:
-    closed = dict.fromkeys(("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX"))
-    result = tool(
-        checkout,
-        "verify",
-        "0.18.1",
-        PATCHSET_CACHE=str(tmp_path / "cache"),
-        PIP_INDEX_URL="http://127.0.0.1:9/closed",
-        PIP_CONFIG_FILE=os.devnull,
-        **closed,
-    )
+    result = tool(checkout, "verify", "0.18.1", **{**DEAD, "PATCHSET_CACHE": str(tmp_path / "cache")})
     assert result.returncode == 1
     assert "http://127.0.0.1:9/closed" in result.stdout
     assert not (tmp_path / "cache").exists()
+
+
+def test_build_without_a_network_gives_the_installers_reason(tool: Run, checkout: Path) -> None:
+    before = files(checkout)
+    result = tool(checkout, "build", "0.18.1", "-o", "out", **DEAD)
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: cannot make the build environment: ")
+    assert re.search(r"[Cc]onnect|No matching distribution|Could not find a version", line)
+    assert files(checkout) == before
+
+
+def test_build_on_a_full_temporary_folder(checkout: Path, tmp_path: Path) -> None:
+    """A file-size limit stands in for a full disk, as for the backend."""
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000));"
+        "from patchset.__main__ import main; sys.exit(main(['build', '0.18.1', '-o', 'out']))"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=checkout, env=environment(), capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: cannot make the build environment: ")
+    assert not (checkout / "out").exists()
 
 
 def test_verify_passes_with_every_tool_that_is_here(tool: Run, checkout: Path) -> None:
@@ -116,8 +147,8 @@ def test_update_locks_the_digests(tool: Run, checkout: Path, release: Release) -
     assert tool(checkout, "build", "0.18.1", "-o", "out").returncode == 0, "only verify compares"
     changed = tool(checkout, "verify", "0.18.1", "--reproducible")
     assert changed.returncode == 1
-    assert f"the wheel's sha256 is {wheel}, locked is {'0' * 64}" in changed.stdout
+    assert f"peft-0.18.1+kwargs.1-py3-none-any.whl has sha256 {wheel}, locked is {'0' * 64}" in changed.stdout
 
 
 def _without_wheels(pins: str) -> list[str]:
-    return [line for line in pins.splitlines() if not line.startswith("wheel = ")]
+    return [line for line in pins.splitlines() if not line.startswith(("wheel = ", "tagged_wheel = "))]

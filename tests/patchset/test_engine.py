@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def test_offset_is_refused_or_allowed(tree: Path, tmp_path: Path) -> None:
     assert "LINE 10\n" in (tree / "a.py").read_text()
 
 
+@pytest.mark.skipif(not shutil.which("patch"), reason="GNU patch is not installed")
 def test_nearest_place_wins_as_in_gnu_patch(tmp_path: Path) -> None:
     block = ["same\n", "line 9\n", "line 10\n", "line 11\n"]
     results = []

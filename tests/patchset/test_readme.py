@@ -1,4 +1,4 @@
-"""The README's tables say what the pins, the patches and the results say."""
+"""What the README and docs/ tell is what the pins, the patches, the results and the tool say."""
 
 from __future__ import annotations
 
@@ -19,6 +19,35 @@ from tests.upstream._report import COLUMNS, row
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def page(name: str) -> str:
+    return (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+
+
+def test_the_fix_is_on_the_first_screen() -> None:
+    """The error as it is met, the releases that have it, and the command for one that stacks pin."""
+    screen = "\n".join(README.splitlines()[:40])
+    assert "TypeError: AuxiliaryTrainingWrapper.forward() missing 1 required positional argument: 'x'\n" in screen
+    affected = [release for release in load() if "forward-kwargs" in {p.slug for p in read_series(release.series_dir)}]
+    assert f"PEFT {affected[0].version} to {affected[-1].version}" in screen
+    assert '\npip install "peft @ git+ADDRESS" -C upstream=0.18.1\n' in screen
+    for word in ("Gemma 4", "vision_tower", "modules_to_save", "peft==0.18.1"):
+        assert word in screen
+
+
+def test_the_promised_commands() -> None:
+    assert re.search(r"^pip install \.(  +#.*)?$", README, flags=re.MULTILINE)
+    assert re.search(r"^pip install tox-uv && tox$", README, flags=re.MULTILINE)
+
+
+def test_links_lead_somewhere() -> None:
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
+    assert set(re.findall(r"\]\((docs/[^)#]+)\)", README)) == {
+        f"docs/{path.name}" for path in (ROOT / "docs").iterdir()
+    }
+
+
 def test_table_of_patches() -> None:
     expected: dict[str, list[str]] = {}
     for release in load():
@@ -35,8 +64,7 @@ def test_list_of_releases() -> None:
 
 
 def test_audit(tool: Run, tmp_path: Path) -> None:
-    section = README.partition("\n## Audit\n")[2].partition("\n## ")[0]
-    code, printed = re.findall(r"^```(?:python)?\n(.+?)^```$", section, flags=re.MULTILINE | re.DOTALL)
+    code, printed = re.findall(r"^```(?:python|text)\n(.+?)^```$", page("auditing"), flags=re.MULTILINE | re.DOTALL)
     (tmp_path / "modeling_mine.py").write_text(code)
     result = tool(ROOT, "audit", str(tmp_path / "modeling_mine.py"))
     assert result.returncode == 1
@@ -60,15 +88,15 @@ def test_table_of_the_zoo(path: Path) -> None:
         crash,
         f"{sum(entry['same'] for entry in ran):,}",
     )
-    assert f"| {' | '.join(map(str, cells))} |" in README
+    zoo = page("zoo")
+    assert f"| {' | '.join(map(str, cells))} |" in zoo
     assert not [entry["type"] for entry in ran if entry["differs"] or entry["other"]]
-    assert f"{sum(len(entry['unwrappable']) for entry in ran)} children are of types" in README
-    assert f"{sum(len(entry['inputs']) > 1 for entry in ran)} types are run with more than one" in README
+    assert f"{sum(len(entry['unwrappable']) for entry in ran)} children are of types" in zoo
+    assert f"{sum(len(entry['inputs']) > 1 for entry in ran)} types are run with more than one" in zoo
 
 
 def test_table_of_upstreams_tests() -> None:
-    section = README.partition("\n### Upstream's own tests\n")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| ([\d.]+) \| (\S+) \| (.*) \|$", section, flags=re.MULTILINE)
+    rows = re.findall(r"^\| ([\d.]+) \| (\S+) \| (.*) \|$", page("upstream-tests"), flags=re.MULTILINE)
     results = sorted((ROOT / "tests" / "results" / "upstream").glob("*.json"))
     assert [release for release, *_ in rows] == [path.stem for path in results]
     for path, (release, transformers, cells) in zip(results, rows, strict=True):

@@ -39,12 +39,14 @@ def test_a_release(tool: Run, checkout: Path) -> None:
     result = tool(checkout, "release", "-o", "out", "--json")
     assert result.returncode == 0, result.stderr
     out = checkout / "out"
-    names = ["peft-0.21.2+kwargs.1-py3-none-any.whl", "peft-0.21.2+kwargs.1.tar.gz"]
+    wheels = ["peft-0.21.2-1kwargs1-py3-none-any.whl", "peft-0.21.2+kwargs.1-py3-none-any.whl"]
+    names = [*wheels, "peft-0.21.2+kwargs.1.tar.gz"]
     assert [file["file"] for file in json.loads(result.stdout)] == names
-    rest = {f"{names[0]}.metadata", "simple", "SHA256SUMS", "NOTES.md"}
+    rest = {*(f"{name}.metadata" for name in wheels), "simple", "tagged", "SHA256SUMS", "NOTES.md"}
     assert {path.name for path in out.iterdir()} == {*names, *rest}
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=out, check=True)
-    assert scan(out)[0][0].sha256 in (out / "NOTES.md").read_text()
+    notes = (out / "NOTES.md").read_text()
+    assert all(f"| `{file.path.name}` | `{file.sha256}` |" in notes for file in scan(out)[0] if file.is_wheel)
     again = tool(checkout, "release", "-o", "out")
     assert again.returncode == 1
     assert "out is not empty; a release goes to a folder of its own" in again.stderr

@@ -64,3 +64,12 @@ def test_modes_do_not_depend_on_the_packer_or_the_umask(tmp_path: Path) -> None:
         os.umask(before)
     assert tree.stat().st_mode & 0o7777 == 0o755
     assert (tree / "file").stat().st_mode & 0o7777 == 0o644
+
+
+def test_without_the_filters_of_pep_706(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian 12's Python 3.11.2 has none."""
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    tree = unpack(archive(member("p/inner/file")), tmp_path, "p")
+    assert (tree / "inner" / "file").read_bytes() == b"x\n"
+    with pytest.raises(PatchsetError, match="lies outside"):
+        unpack(archive(member("p/../outside")), tmp_path, "p")

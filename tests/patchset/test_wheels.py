@@ -13,22 +13,22 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from patchset._pins import PATCHES, Release, load
+from patchset._pins import PATCHES, Release, Wheel, load
 from patchset._sbom import sbom
 from patchset._series import read_patch, read_series
 
 
 def document(release: Release) -> dict[str, Any]:
-    found = json.loads(sbom(release, read_series(release.series_dir)))
+    found = json.loads(sbom(Wheel(release), read_series(release.series_dir)))
     assert isinstance(found, dict)
     return found
 
 
 @pytest.mark.parametrize("release", load(), ids=lambda release: release.version)
 def test_every_sbom_is_valid(release: Release) -> None:
-    text = sbom(release, read_series(release.series_dir)).decode()
+    text = sbom(Wheel(release), read_series(release.series_dir)).decode()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
-    assert sbom(release, read_series(release.series_dir)).decode() == text
+    assert sbom(Wheel(release), read_series(release.series_dir)).decode() == text
 
 
 def test_the_validator_finds_faults(release: Release) -> None:
@@ -62,14 +62,14 @@ def test_a_patchs_origin_decides_its_type(tmp_path: Path, release: Release, orig
     source = next((PATCHES / release.series).glob("0001-*.patch"))
     path = tmp_path / source.name
     path.write_text(source.read_text().replace("Origin: vendor", f"Origin: {origin}"))
-    pedigree = json.loads(sbom(release, [read_patch(path)]))["metadata"]["component"]["pedigree"]
+    pedigree = json.loads(sbom(Wheel(release), [read_patch(path)]))["metadata"]["component"]["pedigree"]
     assert [entry["type"] for entry in pedigree["patches"]] == [kind]
 
 
 def test_the_wheel_holds_it(wheel: Path, release: Release) -> None:
     with ZipFile(wheel) as archive:
         held = archive.read("peft-0.18.1+kwargs.1.dist-info/sboms/peft.cdx.json")
-    assert held == sbom(release, read_series(release.series_dir))
+    assert held == sbom(Wheel(release), read_series(release.series_dir))
 
 
 @pytest.mark.parametrize("command", [("check_wheel_contents",), ("twine", "check", "--strict")], ids=" ".join)

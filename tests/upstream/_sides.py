@@ -15,7 +15,7 @@ from pathlib import Path
 from patchset._build import build_wheels
 from patchset._errors import PatchsetError
 from patchset._fetch import cache_dir, obtain
-from patchset._pins import Release
+from patchset._pins import Release, Wheel
 from patchset._prove import one_pytest_table
 from patchset._tree import locked_tree
 from patchset._unpack import unpack
@@ -82,7 +82,7 @@ def patched(release: Release, work: Path) -> Side:
         PatchsetError: the series does not apply, or the wheel cannot be built or installed.
     """
     (wheel,) = build_wheels([release], work / "dist")
-    tree = locked_tree(release, work).path
+    tree = locked_tree(Wheel(release), work).path
     return _side("patched", release, tree, wheel, work, release.tree + release.patched_version)
 
 

@@ -28,9 +28,10 @@ from patchset import _static_index
 from patchset._artifacts import scan
 from patchset._build import build_wheels
 from patchset._fetch import obtain
-from patchset._pins import ROOT, find, load
+from patchset._pins import ROOT, Wheel, find, load
 
-STOCK, PATCHED = "0.18.1", "0.18.1+kwargs.1"
+STOCK = "0.18.1"
+RELEASE = find(STOCK, load())
 # A consumer that allows two releases, as LLaMA-Factory does.
 CONSUMER = "llamafactory==0.9.5"
 TOOLS = {
@@ -47,21 +48,26 @@ class World:
 
     Attributes:
         public: address of the stand-in for the public index.
-        index: address of the patched wheels' index.
+        served: address of the folder with the patched wheels.
         dist: the folder that is served there.
         hashes: name and SHA-256 of each package that the stand-in has for peft's dependencies.
         tools: folder of the lockers' programs.
     """
 
     public: str
-    index: str
+    served: str
     dist: Path
     hashes: dict[str, str]
     tools: Path
 
+    def index(self, wheel: Wheel) -> str:
+        """Address of the index that has the wheel."""
+        return f"{self.served}/{_static_index.FOLDERS[wheel.tagged]}/"
+
     @property
-    def wheel(self) -> Path:
-        return self.dist / f"peft-{PATCHED}-py3-none-any.whl"
+    def stock(self) -> set[str]:
+        """The SHA-256 of each file of stock that the stand-in has."""
+        return {_sha256(path) for path in (self.dist.parent / "public").glob("peft-*.*")}
 
     def environment(self, folder: Path) -> dict[str, str]:
         """An environment whose tools know the stand-in alone and share no cache with anybody."""
@@ -109,7 +115,7 @@ def world(tools: Path, tmp_path: Path, pristine: Path) -> Iterator[World]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
         hashes = {path.name.split("-")[0]: _sha256(path) for path in (served / "public").glob("*-99.0-*.whl")}
-        yield World(f"{address}/public/simple/", f"{address}/dist/simple/", served / "dist", hashes, tools)
+        yield World(f"{address}/public/simple/", f"{address}/dist", served / "dist", hashes, tools)
         server.shutdown()
 
 
@@ -117,15 +123,15 @@ def world(tools: Path, tmp_path: Path, pristine: Path) -> Iterator[World]:
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that is served: ``dist``, made by the tool, and ``public``, the stand-in."""
     folder = tmp_path_factory.mktemp("pristine")
-    release = find(STOCK, load())
-    build_wheels([release, find("0.19.1", load())], folder / "dist")
+    for tagged in (False, True):
+        build_wheels([RELEASE, find("0.19.1", load())], folder / "dist", tagged=tagged)
     _static_index.write(folder / "dist", scan(folder / "dist")[0])
 
     public = folder / "public"
     public.mkdir()
-    (public / release.sdist).write_bytes(obtain(release))
+    (public / RELEASE.sdist).write_bytes(obtain(RELEASE))
     pip: list[str | Path] = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", public]
-    subprocess.run([*pip, public / release.sdist], check=True, cwd=ROOT)
+    subprocess.run([*pip, public / RELEASE.sdist], check=True, cwd=ROOT)
     with zipfile.ZipFile(next(public.glob("peft-*.whl"))) as stock:
         metadata = stock.read(f"peft-{STOCK}.dist-info/METADATA").decode()
     needs = [

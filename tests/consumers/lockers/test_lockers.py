@@ -1,4 +1,7 @@
-"""Each locker, given what `lock` prints: takes the patched wheel, keeps it, and refuses a changed one."""
+"""Each locker, given what `lock` prints: takes the patched wheel, keeps it, and refuses a changed one.
+
+Both wheels of a release are tried. The tagged one has the version of the stock file that the other index offers.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,22 @@ import pytest
 import tomlkit
 from wheel.wheelfile import WheelFile
 
-from patchset._pins import ROOT
-from tests.consumers.lockers.conftest import CONSUMER, PATCHED, STOCK, World
+from patchset._pins import ROOT, Wheel
+from tests.consumers.lockers.conftest import CONSUMER, RELEASE, STOCK, World
 
 
 @dataclass
 class Project:
-    """A consumer's project, and the commands of its locker."""
+    """A consumer's project, and the commands of its locker. It wants one of our wheels."""
 
     folder: Path
     world: World
+    wheel: Wheel
+
+    @property
+    def served(self) -> Path:
+        """The wheel's file on the server."""
+        return self.world.dist / self.wheel.file
 
     def run(self, *command: str | Path, ok: bool = True, **variables: str) -> str:
         """Run a locker's program; returns its output."""
@@ -44,13 +53,13 @@ class Project:
 
     def paste(self, locker: str) -> str:
         """What ``python -m patchset lock`` prints."""
-        where = ("--dist", self.world.dist, "--index", self.world.index)
+        where = ("--dist", self.world.dist, "--index", self.world.index(self.wheel))
         command = (sys.executable, "-m", "patchset", "lock", STOCK, "--for", locker)
-        return self.run(*command, *where, PYTHONPATH=str(ROOT))
+        return self.run(*command, *where, *(["--tagged"] if self.wheel.tagged else []), PYTHONPATH=str(ROOT))
 
-    def doctor(self, file: str) -> str:
-        """What ``python -m patchset doctor`` says of a lock file."""
-        return self.run(sys.executable, "-m", "patchset", "doctor", file, PYTHONPATH=str(ROOT))
+    def doctor(self, *arguments: str | Path) -> str:
+        """What ``python -m patchset doctor`` says of a lock file or an environment."""
+        return self.run(sys.executable, "-m", "patchset", "doctor", *arguments, PYTHONPATH=str(ROOT))
 
     def pyproject(self, locker: str) -> None:
         """A pyproject.toml of a project that uses the consumer, with the lines pasted into it."""
@@ -191,9 +200,14 @@ def _locker(request: pytest.FixtureRequest) -> Locker:
 
 
 def installed(venv: Path) -> str:
-    """The version that the files of the installed peft say."""
-    init = next(venv.glob("lib/python*/site-packages/peft/__init__.py")).read_text()
-    return next(line.split('"')[1] for line in init.splitlines() if line.startswith("__version__"))
+    """The first line of the installed peft's change notice; the version alone may be stock's."""
+    (notice,) = venv.glob("lib/python*/site-packages/peft-*.dist-info/licenses/NOTICE")
+    return notice.read_text().splitlines()[0]
+
+
+def expected(wheel: Wheel) -> str:
+    """What `installed` says where the wheel is."""
+    return f"peft {wheel.version}" + (f", build {wheel.tag}" if wheel.tagged else "")
 
 
 def forge(path: Path) -> None:
@@ -208,51 +222,69 @@ def forge(path: Path) -> None:
             new.writestr(name, data)
 
 
-def test_locked_installed_kept_and_guarded(locker: Locker, world: World, tmp_path: Path) -> None:
-    folder = tmp_path / "project"
-    folder.mkdir()
-    project = Project(folder, world)
-    sha256 = hashlib.sha256(world.wheel.read_bytes()).hexdigest()
+@pytest.fixture(params=RELEASE.wheels, ids=["local", "tagged"])
+def project(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> Project:
+    """A project that wants one of the release's wheels."""
+    (tmp_path / "project").mkdir()
+    return Project(tmp_path / "project", world, request.param)
+
+
+def test_locked_installed_kept_and_guarded(locker: Locker, project: Project) -> None:
+    sha256 = hashlib.sha256(project.served.read_bytes()).hexdigest()
+
+    def locks_it_alone() -> None:
+        locked = (project.folder / locker.file).read_text()
+        assert project.wheel.version in locked
+        assert sha256 in locked
+        assert not [digest for digest in project.world.stock if digest in locked]
+        checked = project.doctor(locker.file)
+        assert f"ok: peft {project.wheel.version} is patched" in checked
+        assert "ok: the hash is the released wheel's" in checked
 
     locker.lock(project)
-    locked = (folder / locker.file).read_text()
-    assert PATCHED in locked
-    assert sha256 in locked
-    checked = project.doctor(locker.file)
-    assert f"ok: peft {PATCHED} is patched" in checked
-    assert "ok: the hash is the released wheel's" in checked
-
+    locks_it_alone()
     first = project.clean("first")
     locker.install(project, first)
-    assert installed(first) == PATCHED
+    assert installed(first) == expected(project.wheel)
+    checked = project.doctor("--python", first / "bin" / "python")
+    assert f"ok: peft {project.wheel.version} is patched" in checked
+    assert "ok: they are the released wheel's" in checked
 
     locker.again(project)
-    again = (folder / locker.file).read_text()
-    assert PATCHED in again
-    assert sha256 in again
+    locks_it_alone()
 
-    forge(world.wheel)
+    forge(project.served)
     project.run("rm", "-rf", "cache")
     output = locker.install(project, project.clean("second"), ok=False)
     assert "hash" in output.lower(), output
 
 
-def test_what_happens_without_the_pin(world: World, tmp_path: Path) -> None:
-    """The consumer alone: stock from the public index; with ours beside it, the patched one, which sorts above."""
-    tmp_path.joinpath("project").mkdir()
-    project = Project(tmp_path / "project", world)
-    (project.folder / "requirements.in").write_text(f"{CONSUMER}\n")
-    assert f"peft=={STOCK}\n" in project.run("uv", "pip", "compile", "-q", "--no-annotate", "requirements.in")
-    beside = ["--extra-index-url", world.index]
-    assert f"peft=={PATCHED}" in project.run("uv", "pip", "compile", "-q", "--no-annotate", *beside, "requirements.in")
+def test_without_its_index_nothing_else_is_taken(locker: Locker, project: Project) -> None:
+    """Stock of the same version lies on the other index; a build that cannot get the wheel has to stop."""
+    locker.lock(project)
+    project.served.unlink()
+    for page in project.world.dist.glob("*/peft/index.*"):
+        page.unlink()
+    project.run("rm", "-rf", "cache")
     venv = project.clean("venv")
-    project.run("pip", "--python", venv, "install", *beside, "-r", "requirements.in")
-    assert installed(venv) == PATCHED
+    locker.install(project, venv, ok=False)
+    assert not list(venv.glob("lib/python*/site-packages/peft"))
 
 
-def test_pip_check_is_clean(world: World, tmp_path: Path) -> None:
-    tmp_path.joinpath("project").mkdir()
-    project = Project(tmp_path / "project", world)
+def test_what_happens_without_the_pin(project: Project) -> None:
+    """The consumer alone: stock from the public index. With ours beside it, the patched wheel, of either kind."""
+    (project.folder / "requirements.in").write_text(f"{CONSUMER}\n")
+    compiled = ("uv", "pip", "compile", "-q", "--no-annotate", "requirements.in")
+    assert f"peft=={STOCK}\n" in project.run(*compiled)
+    beside = ["--extra-index-url", project.world.index(project.wheel)]
+    assert f"peft=={project.wheel.version}\n" in project.run(*compiled, *beside)
+    for client in (["pip", "--python", "by-pip", "install"], ["uv", "pip", "install", "--python", "by-uv"]):
+        venv = project.clean(f"by-{client[0]}")
+        project.run(*client, *beside, "-r", "requirements.in")
+        assert installed(venv) == expected(project.wheel)
+
+
+def test_pip_check_is_clean(project: Project) -> None:
     pip_lock(project)
     venv = project.clean("venv")
     pip_install(project, venv)
