@@ -76,6 +76,33 @@ class Bert(nn.Module):
         return self.lm_head(self.dense(self.encoder(self.attention(self.embeddings(ids)))))
 
 
+class Head(nn.Linear):
+    """A layer that owns a child of the given name."""
+
+    def __init__(self, child: str) -> None:
+        super().__init__(6, 6)
+        self.child = child
+        self.add_module(child, nn.Linear(6, 6))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.get_submodule(self.child)(super().forward(hidden))
+
+
+class Namesakes(Bert):
+    """Owns children named as a wrapper's attribute, inside `head` and beside `proj`; always with the same weights."""
+
+    def __init__(self, child: str) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            super().__init__()
+            self.head, self.proj = Head(child), nn.Linear(6, 6)
+            self.child = child
+            self.add_module(child, nn.ModuleDict({"proj": nn.Linear(6, 6)}))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.head(self.get_submodule(f"{self.child}.proj")(self.proj(super().forward(ids))))
+
+
 def config(*names: str) -> LoraConfig:
     """LoRA on a layer that has nothing to do with it, and `names` to save."""
     return LoraConfig(target_modules=["dense"], modules_to_save=list(names))

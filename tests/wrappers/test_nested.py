@@ -11,17 +11,24 @@ from typing import Any
 
 import pytest
 import torch
-from peft import PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .modules import aux_wrappers, shift
-from .nested import IDS, PREFIX, Bert, config, train, untrained, wrapper_at
+from .nested import IDS, PREFIX, Bert, Namesakes, config, train, untrained, wrapper_at
 
 UNTRAINED = pytest.mark.stock_fails(">=0.15", raises=AssertionError, match="not trained")
 WRAPPED_TWICE = pytest.mark.stock_fails(">=0.15", raises=AssertionError, match="wrapped inside")
 NOT_SAVED = pytest.mark.stock_fails(">=0.15", raises=AssertionError, match="not the trained value")
 NOT_LOADED = pytest.mark.stock_fails(">=0.15", raises=KeyError, match="base_model.model.")
+REFUSED = pytest.mark.stock_fails(">=0.15", raises=pytest.fail.Exception, match="DID NOT RAISE")
+INNER = [
+    {"modules_to_save": ["word_embeddings"]},
+    {"modules_to_save": ["embeddings.word_embeddings"]},
+    {"trainable_token_indices": {"word_embeddings": [1]}},
+    {"target_modules": ["word_embeddings", "dense"]},
+]
 NAMES = pytest.mark.parametrize("name", ["embeddings", "attention", "encoder"])
 
 
@@ -164,54 +171,49 @@ def test_second_adapter_with_the_same_name() -> None:
     assert list(aux_wrappers(model)) == [PREFIX + "embeddings"]
 
 
-@pytest.mark.stock_fails(">=0.15", raises=(AssertionError, IndexError), match="not trained|list index out of range")
-@pytest.mark.row("nested names: several adapters")
-def test_second_adapter_with_another_name() -> None:
-    model = get_peft_model(Bert(), config("embeddings"))
+@pytest.mark.parametrize("inner", INNER, ids=lambda inner: "-".join(inner))
+@pytest.mark.parametrize("outer_first", [True, False], ids=["outer first", "inner first"])
+@REFUSED
+@pytest.mark.row("nested names: one adapter inside another is refused")
+def test_second_adapter_inside_or_outside_the_first(outer_first: bool, inner: dict[str, Any]) -> None:
+    configs = [config("embeddings"), LoraConfig(**{"target_modules": ["dense"], **inner})]
+    first, second = configs if outer_first else configs[::-1]
+    model = get_peft_model(Bert(), first)
     train(model)
-    first = model(IDS)
-    model.add_adapter("other", config("attention"))
-    assert torch.equal(model(IDS), first)
-    model.set_adapter("other")
-    train(model)
-    assert untrained(wrapper_at(model, "attention"), "other") == [], "not trained"
-    model.set_adapter("default")
-    assert torch.equal(model(IDS), first)
-    assert untrained(wrapper_at(model, "embeddings")) == [], "not trained"
+    expected, keys = model(IDS), list(model.state_dict())
+    with pytest.raises(ValueError, match="'embeddings.word_embeddings' .* part of the module 'embeddings'"):
+        model.add_adapter("other", second)
+    assert list(model.peft_config) == ["default"]
+    assert list(model.state_dict()) == keys
+    assert torch.equal(model(IDS), expected)
 
 
-@pytest.mark.parametrize(
-    ("first", "second"), [("embeddings", "word_embeddings"), ("word_embeddings", "embeddings")], ids=["inner", "outer"]
-)
-@pytest.mark.stock_fails(">=0.15", raises=(AssertionError, IndexError), match="not trained|list index out of range")
-@pytest.mark.row("nested names: one adapter inside, one outside")
-def test_second_adapter_inside_or_outside_the_first(first: str, second: str, tmp_path: Path) -> None:
-    plain = Bert()
-    weights = {key: value.clone() for key, value in plain.state_dict().items()}
-    base = plain(IDS)
-    model = get_peft_model(plain, config(first))
+@REFUSED
+@pytest.mark.row("nested names: trainable tokens inside a saved module are refused")
+def test_trainable_tokens_inside_a_saved_module() -> None:
+    both = config("embeddings")
+    both.trainable_token_indices = {"word_embeddings": [1]}
+    with pytest.raises(ValueError, match="'embeddings.word_embeddings' .* part of the module 'embeddings'"):
+        get_peft_model(Bert(), both)
+
+
+@pytest.mark.parametrize("child", ["original_module", "modules_to_save"])
+@pytest.mark.parametrize("name", ["head", "proj"])
+@pytest.mark.row("nested names: the model's own original_module and modules_to_save")
+def test_children_named_as_a_wrappers(name: str, child: str, tmp_path: Path) -> None:
+    model = get_peft_model(Namesakes(child), config(name))
     train(model)
-    expected = {"default": model(IDS)}
-    model.add_adapter("other", config(second))
-    model.set_adapter("default")  # up to 0.17 stock makes a new wrapper's adapter the active one at once
-    assert torch.equal(model(IDS), expected["default"])
-    model.set_adapter("other")
-    assert torch.equal(model(IDS), base), "a new adapter starts from the base model"
-    other = {name: p for name, p in model.named_parameters() if ".other." in name}
-    for name, p in model.named_parameters():
-        # Up to 0.18 stock unfreezes the original below a disabled wrapper.
-        p.requires_grad_(p.requires_grad and name in other)
-    model.zero_grad()
-    train(model)
-    expected["other"] = model(IDS)
-    assert [name for name, p in other.items() if p.grad is None] == [], "not trained"
-    model.set_adapter("default")
-    assert torch.equal(model(IDS), expected["default"])
+    expected = model(IDS)
     model.save_pretrained(tmp_path)
-    for name, folder in (("default", tmp_path), ("other", tmp_path / "other")):
-        fresh = Bert()
-        fresh.load_state_dict(weights)
-        assert torch.equal(PeftModel.from_pretrained(fresh, folder)(IDS), expected[name]), "not the trained value"
+    assert torch.equal(PeftModel.from_pretrained(Namesakes(child), tmp_path)(IDS), expected)
+
+
+@pytest.mark.stock_fails(">=0.15", raises=AssertionError, match="cannot be applied|were excluded|No modules")
+@pytest.mark.row("modules_to_save is a str: TypeError that says so")
+def test_str() -> None:
+    with pytest.raises((TypeError, ValueError)) as raised:
+        get_peft_model(Bert(), LoraConfig(target_modules=["dense"], modules_to_save="lm_head"))
+    assert "must be a list of strings" in str(raised.value), raised.value
 
 
 @NAMES
