@@ -7,7 +7,8 @@ Two markers tell the story:
 - `@pytest.mark.stock_fails("<0.20", raises=TypeError, match="missing 1 required")` says that stock PEFT gets this
   wrong in the releases of the specifier. There the test must fail, in its body, with that exception and a message that
   the pattern finds; anything else, passing included, is a failure. On patched PEFT and on stock out of range the
-  marker does nothing: the test has to pass. With several markers, the first whose specifier matches counts.
+  marker does nothing: the test has to pass. With several markers, the first whose specifier matches counts. Where the
+  patches leave a fault as it is, `left="<0.16"` names the patched releases in which the test must fail as on stock.
 
 The run ends with one line for each row: its side and its result. One run on stock and one on patched can be compared
 line by line. Where the environment variable `RESULTS` names a file, the same is written there as JSON, see `write`.
@@ -90,11 +91,18 @@ class StockFailure:
         releases: PEP 440 specifier of the stock releases that fail.
         raises: What the test body must raise there.
         match: Pattern that `re.search` must find in the exception's text.
+        left: PEP 440 specifier of the patched releases that fail in the same way; none by default.
     """
 
     releases: str
     raises: type[BaseException] | tuple[type[BaseException], ...]
     match: str
+    left: str | None = None
+
+    def applies(self, peft: Installed) -> bool:
+        """Whether `peft` must fail."""
+        releases = self.left if peft.patched else self.releases
+        return releases is not None and peft.release in SpecifierSet(releases)
 
     def __str__(self) -> str:
         kinds = self.raises if isinstance(self.raises, tuple) else (self.raises,)
@@ -105,7 +113,7 @@ def known_failure(item: pytest.Item) -> StockFailure | None:
     """The `stock_fails` marker of `item` that applies to the installed PEFT, if there is one."""
     for mark in item.iter_markers("stock_fails"):
         failure = StockFailure(*mark.args, **mark.kwargs)
-        if not installed().patched and installed().release in SpecifierSet(failure.releases):
+        if failure.applies(installed()):
             return failure
     return None
 
@@ -124,16 +132,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         yield
     except failure.raises as error:
         if re.search(failure.match, str(error)):
-            pytest.xfail(f"stock {installed().release}: {failure}")
+            pytest.xfail(f"{installed().side} {installed().release}: {failure}")
         raise
-    pytest.fail(f"stock {installed().release} passes, but is marked to fail with {failure}")
+    pytest.fail(f"{installed().side} {installed().release} passes, but is marked to fail with {failure}")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers."""
     config.addinivalue_line("markers", "row(name): the row of the forward contract that the test belongs to")
     config.addinivalue_line(
-        "markers", "stock_fails(releases, raises, match): what stock PEFT must fail with, and where"
+        "markers",
+        "stock_fails(releases, raises, match, left): what stock PEFT must fail with, and where; patched in left",
     )
 
 

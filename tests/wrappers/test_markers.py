@@ -18,6 +18,10 @@ pytestmark = pytest.mark.row("a row")
 def test_fails_as_marked():
     raise TypeError("missing 1 required positional argument: 'x'")
 
+@pytest.mark.stock_fails("<0.20", raises=TypeError, match="argument: 'x'", left="<0.18")
+def test_fails_where_it_is_left():
+    raise TypeError("argument: 'x'")
+
 @known
 def test_fails_with_another_message():
     raise TypeError("something else")
@@ -58,18 +62,23 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def test_stock_in_range(run: Run) -> None:
     result = run("0.19.1")
-    result.assert_outcomes(xfailed=1, failed=3, errors=1)
+    result.assert_outcomes(xfailed=2, failed=3, errors=1)
     result.stdout.fnmatch_lines(["*stock 0.19.1 passes, but is marked to fail with TypeError*"])
-    result.stdout.fnmatch_lines(["*contract: peft 0.19.1*", "a row  stock*FAILED (4 of 5)"])
+    result.stdout.fnmatch_lines(["*contract: peft 0.19.1*", "a row  stock*FAILED (4 of 6)"])
 
 
 def test_stock_out_of_range(run: Run) -> None:
     result = run("0.20.0+cu128")  # another's local version makes it no less stock
-    result.assert_outcomes(passed=1, failed=3, errors=1)
-    result.stdout.fnmatch_lines(["a row  stock*FAILED (4 of 5)"])
+    result.assert_outcomes(passed=1, failed=4, errors=1)
+    result.stdout.fnmatch_lines(["a row  stock*FAILED (5 of 6)"])
 
 
 def test_patched(run: Run) -> None:
     result = run("0.19.1+kwargs.2")
-    result.assert_outcomes(passed=1, failed=3, errors=1)
-    result.stdout.fnmatch_lines(["a row  patched*FAILED (4 of 5)"])
+    result.assert_outcomes(passed=1, failed=4, errors=1)
+    result.stdout.fnmatch_lines(["a row  patched*FAILED (5 of 6)"])
+
+
+def test_patched_where_it_is_left(run: Run) -> None:
+    result = run("0.17.1+kwargs.1")
+    result.assert_outcomes(xfailed=1, passed=1, failed=3, errors=1)
