@@ -1,0 +1,177 @@
+"""The sequences that hypothesis makes up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from packaging.version import Version
+
+from tests.oracle import choices
+from tests.oracle.releases import Behaviour
+from tests.oracle.sequence import Differs, Trial
+
+INDEX = st.integers(0, 5)
+# One draw for a tree or a request: many small ones would cost more than the test itself. Bytes, since of whole numbers
+# hypothesis prefers the small ones.
+RANDOM = st.binary(min_size=8, max_size=8).map(lambda seed: Random(int.from_bytes(seed, "big")))
+
+
+def has(adapters: int = 1) -> Any:
+    """For a model with so many adapters."""
+    return precondition(lambda self: not self.over and len(self.trial.adapters) >= adapters)
+
+
+@dataclass
+class Findings:
+    """What many sequences came to.
+
+    Attributes:
+        sequences: How many there were.
+        steps: How many operations they had.
+        operations: The same by operation.
+        differing: Sequences that ended with a difference, by its kind.
+        shortest: The shortest of them, by kind: `detail`, `tree` and `plan`.
+    """
+
+    sequences: int = 0
+    steps: int = 0
+    operations: Counter[str] = field(default_factory=Counter)
+    differing: Counter[str] = field(default_factory=Counter)
+    shortest: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, difference: Differs, trial: Trial) -> None:
+        """Note a difference that has just been found."""
+        self.differing[difference.kind] += 1
+        example = {"detail": difference.detail, "tree": trial.tree.root.as_json(), "plan": trial.plan[:]}
+        known = self.shortest.get(difference.kind)
+        if known is None or _size(example) < _size(known):
+            self.shortest[difference.kind] = example
+
+    def count(self, trial: Trial) -> None:
+        """Note a sequence that is over."""
+        if trial.plan:
+            self.sequences += 1
+            self.steps += len(trial.plan)
+            self.operations.update(step["op"] for step in trial.plan)
+
+
+def _size(example: dict[str, Any]) -> tuple[int, int]:
+    return len(example["plan"]), len(str(example["tree"]))
+
+
+class Machine(RuleBasedStateMachine):
+    """Operations in any order on one random model."""
+
+    release = Version("0")
+    findings: Findings | None = None
+    over = False
+
+    @initialize(random=RANDOM)
+    def make(self, random: Random) -> None:
+        self.trial = Trial(choices.tree(random), Behaviour.of(self.release))
+
+    def do(self, op: str, **arguments: Any) -> None:
+        """Do an operation; what differs ends the sequence."""
+        try:
+            self.trial.do(op, **arguments)
+        except Differs as difference:
+            if self.findings is None:
+                raise
+            self.findings.add(difference, self.trial)
+            self.over = True
+
+    @precondition(lambda self: self.over)
+    @rule()
+    def rest(self) -> None:
+        """After a difference, until hypothesis is through with the sequence."""
+
+    def pick(self, index: int, among: Any) -> Any:
+        names = sorted(among)
+        return names[index % len(names)]
+
+    @precondition(lambda self: not self.over and self.free())
+    @rule(random=RANDOM, index=INDEX)
+    def add(self, random: Random, index: int) -> None:
+        request = choices.request(random, self.trial.tree)
+        asked = {"save": list(request.save), "targets": list(request.targets)}
+        if request.tokens:
+            asked["tokens"] = [request.tokens[0], list(request.tokens[1])]
+        self.do("add", name=self.pick(index, self.free()), **asked)
+
+    def free(self) -> set[str]:
+        """Names for another adapter."""
+        taken = self.trial.adapters if self.trial.behaviour.deletes_copies else self.trial.used
+        return set(choices.ADAPTERS) - set(taken)
+
+    @has(2)
+    @rule(index=INDEX)
+    def switch(self, index: int) -> None:
+        self.do("switch", name=self.pick(index, self.trial.adapters))
+
+    @has()
+    @rule()
+    def train(self) -> None:
+        self.do("train", name=self.trial.active)
+
+    @has()
+    @rule()
+    def disable(self) -> None:
+        self.do("disable")
+
+    @has()
+    @rule(index=INDEX)
+    def save(self, index: int) -> None:
+        self.do("save", name=self.pick(index, self.trial.adapters))
+
+    @precondition(lambda self: not self.over and self.trial.files)
+    @rule(index=INDEX, into=st.sampled_from((*choices.ADAPTERS, "default")), trainable=st.booleans())
+    def load_alone(self, index: int, into: str, trainable: bool) -> None:
+        self.do("load_alone", name=self.pick(index, self.trial.files), into=into, trainable=trainable)
+
+    @has()
+    @rule(turn=INDEX, backwards=st.booleans())
+    def load_together(self, turn: int, backwards: bool) -> None:
+        names = sorted(self.trial.adapters, reverse=backwards)
+        turn %= len(names)
+        self.do("load_together", names=names[turn:] + names[:turn])
+
+    @precondition(lambda self: not self.over and self.again())
+    @rule(index=INDEX)
+    def reload(self, index: int) -> None:
+        self.do("reload", name=self.pick(index, self.again()))
+
+    def again(self) -> set[str]:
+        """Adapters that were saved, and ask for the same as then."""
+        there = self.trial.adapters
+        return {name for name, (_, old) in self.trial.files.items() if name in there and there[name].request == old.request}
+
+    @has(2)
+    @rule(index=INDEX, then=INDEX)
+    def delete(self, index: int, then: int) -> None:
+        name = self.pick(index, self.trial.adapters)
+        self.do("delete", name=name, then=self.pick(then, set(self.trial.adapters) - {name}))
+
+    @has()
+    @rule()
+    def copy(self) -> None:
+        self.do("copy")
+
+    @has()
+    @rule(merge=st.booleans(), index=INDEX, named=st.booleans())
+    def merge(self, merge: bool, index: int, named: bool) -> None:
+        names = [self.pick(index, self.trial.adapters)] if named and merge else None
+        adapter = self.trial.adapters[names[0] if names else self.trial.active]
+        # a merge into a tied weight changes the other module too, in stock as well
+        if not self.trial.tree.tied & {*adapter.lora, *adapter.rows}:
+            self.do("merge", merge=merge, names=names)
+
+    def teardown(self) -> None:
+        if hasattr(self, "trial"):
+            if self.findings is not None:
+                self.findings.count(self.trial)
+            self.trial.close()
