@@ -1,49 +1,98 @@
-"""Run many sequences and count what differs: `python -m tests.oracle --sequences 10000 --json FILE`."""
+"""Run many sequences on the installed `peft`, and say what differs from the reference.
+
+    python -m tests.oracle --sequences 10000 --json tests/results/oracle/0.21.2.json
+    python -m tests.oracle --replay tests/results/oracle/0.21.2-stock.json
+
+The first ends with status 1 if anything differs; the same arguments give the same sequences. The second does the examples of
+a written result again, one by one.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import platform
+import sys
 import time
-from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import torch
-from hypothesis import HealthCheck, Phase, seed, settings
-from hypothesis.stateful import run_state_machine_as_test
+import transformers
 
 from tests.conftest import installed
-from tests.oracle.machine import Findings, Machine
+from tests.oracle.chunks import chunk
+from tests.oracle.findings import Findings
+from tests.oracle.releases import Behaviour
+from tests.oracle.sequence import replay
 
-STEPS = 8
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--sequences", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    Machine.release = installed().release
-    Machine.findings = found = Findings()
-    print(installed().label)
+def run(sequences: int, processes: int, first: int) -> Findings:
+    """At least so many sequences, in several processes; what they are does not depend on how many."""
+    total = Findings()
     start = time.perf_counter()
-    profile = settings(
-        max_examples=arguments.sequences, stateful_step_count=STEPS, deadline=None, database=None,
-        suppress_health_check=list(HealthCheck), phases=[Phase.generate],
-    )
-    run_state_machine_as_test(seed(arguments.seed)(Machine), settings=profile)
-    took = time.perf_counter() - start
-    print(f"{found.sequences} sequences, {found.steps} steps, {took:.0f} s, {found.sequences / took:.0f} a second")
-    print(found.operations)
-    for kind, count in found.differing.most_common():
-        example = found.shortest[kind]
-        print(f"{count:6} {kind}: {example['detail'][:300]}")
-        print("      ", json.dumps(example["tree"]))
-        for step in example["plan"]:
-            print("      ", json.dumps(step))
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        for found in pool.imap(chunk, range(first, first + sequences)):
+            total.merge(found)
+            took = time.perf_counter() - start
+            print(
+                f"\r{total.sequences} of {sequences} sequences, {total.steps} steps, {sum(total.differing.values())} differ, "
+                f"{total.sequences / took:.0f} a second", end="", file=sys.stderr, flush=True,
+            )  # fmt: skip
+            if total.sequences >= sequences:
+                break
+        pool.terminate()
+    print(file=sys.stderr)
+    return total
+
+
+def tell(result: dict[str, Any]) -> None:
+    """Print a result for people."""
+    print(f"{result['sequences']} sequences, {result['steps']} steps, refused {result['refused']}")
+    for failure in result["failures"]:
+        print(f"{failure['sequences']:6} {failure['kind']}: {failure['detail'][:400]}")
+        print("       ", json.dumps(failure["tree"]))
+        for step in failure["plan"]:
+            print("       ", json.dumps(step))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.oracle", description=__doc__.partition("\n")[0])
+    parser.add_argument("--sequences", type=int, default=1000, metavar="N", help="how many at least (default: 1000)")
+    parser.add_argument("--processes", type=int, default=2, metavar="N", help="at once (default: 2)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the first chunk's number (default: 0)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what they came to")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="do a written result's examples again instead")
+    arguments = parser.parse_args()
+    print(installed().label)
+    if arguments.replay:
+        return again(json.loads(arguments.replay.read_text()))
+    versions = {
+        "peft": installed().label.split()[1].rstrip(","), "python": platform.python_version(),
+        "torch": torch.__version__, "transformers": transformers.__version__,
+    }  # fmt: skip
+    start = time.perf_counter()
+    found = run(arguments.sequences, arguments.processes, arguments.seed)
+    result = {**versions, "side": installed().side, "seconds": round(time.perf_counter() - start), **found.as_json()}
+    tell(result)
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+    return 1 if result["failures"] else 0
+
+
+def again(result: dict[str, Any]) -> int:
+    """Replay a result's examples; the status is 1 if one still differs."""
+    torch.set_num_threads(1)
+    outcomes = []
+    for failure in result["failures"]:
+        outcomes.append(replay(failure["tree"], failure["plan"], Behaviour.of(installed().release)))
+        print(f"{'agrees' if outcomes[-1] is None else 'differs':7} {failure['kind']}")
+        if outcomes[-1] is not None and str(outcomes[-1]) != f"{failure['kind']}: {failure['detail']}":
+            print(f"        {outcomes[-1]}")
+    return 1 if any(outcomes) else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -12,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from packaging.version import Version
 
 from tests.oracle import choices
+from tests.oracle.findings import Findings
 from tests.oracle.releases import Behaviour
 from tests.oracle.sequence import Differs, Trial
 
@@ -24,44 +23,6 @@ RANDOM = st.binary(min_size=8, max_size=8).map(lambda seed: Random(int.from_byte
 def has(adapters: int = 1) -> Any:
     """For a model with so many adapters."""
     return precondition(lambda self: not self.over and len(self.trial.adapters) >= adapters)
-
-
-@dataclass
-class Findings:
-    """What many sequences came to.
-
-    Attributes:
-        sequences: How many there were.
-        steps: How many operations they had.
-        operations: The same by operation.
-        differing: Sequences that ended with a difference, by its kind.
-        shortest: The shortest of them, by kind: `detail`, `tree` and `plan`.
-    """
-
-    sequences: int = 0
-    steps: int = 0
-    operations: Counter[str] = field(default_factory=Counter)
-    differing: Counter[str] = field(default_factory=Counter)
-    shortest: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def add(self, difference: Differs, trial: Trial) -> None:
-        """Note a difference that has just been found."""
-        self.differing[difference.kind] += 1
-        example = {"detail": difference.detail, "tree": trial.tree.root.as_json(), "plan": trial.plan[:]}
-        known = self.shortest.get(difference.kind)
-        if known is None or _size(example) < _size(known):
-            self.shortest[difference.kind] = example
-
-    def count(self, trial: Trial) -> None:
-        """Note a sequence that is over."""
-        if trial.plan:
-            self.sequences += 1
-            self.steps += len(trial.plan)
-            self.operations.update(step["op"] for step in trial.plan)
-
-
-def _size(example: dict[str, Any]) -> tuple[int, int]:
-    return len(example["plan"]), len(str(example["tree"]))
 
 
 class Machine(RuleBasedStateMachine):
@@ -108,10 +69,10 @@ class Machine(RuleBasedStateMachine):
         taken = self.trial.adapters if self.trial.behaviour.deletes_copies else self.trial.used
         return set(choices.ADAPTERS) - set(taken)
 
-    @has(2)
-    @rule(index=INDEX)
-    def switch(self, index: int) -> None:
-        self.do("switch", name=self.pick(index, self.trial.adapters))
+    @has()
+    @rule(index=INDEX, copied=st.booleans())
+    def switch(self, index: int, copied: bool) -> None:
+        self.do("switch", name=self.pick(index, self.trial.adapters), copied=copied)
 
     @has()
     @rule()
@@ -155,11 +116,6 @@ class Machine(RuleBasedStateMachine):
     def delete(self, index: int, then: int) -> None:
         name = self.pick(index, self.trial.adapters)
         self.do("delete", name=name, then=self.pick(then, set(self.trial.adapters) - {name}))
-
-    @has()
-    @rule()
-    def copy(self) -> None:
-        self.do("copy")
 
     @has()
     @rule(merge=st.booleans(), index=INDEX, named=st.booleans())

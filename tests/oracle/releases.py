@@ -19,7 +19,7 @@ class Behaviour:
             disabled, requires gradients (up to 0.18).
         deletes_copies: `delete_adapter` takes the wrappers' copies away too (from 0.16); before, an adapter of the same
             name gets the old ones.
-        freezes_loaded: What is loaded without `is_trainable` is frozen, saved modules too (from 0.17).
+        freezes_loaded: What is loaded without `is_trainable` is frozen, saved modules too (from 0.18).
     """
 
     originals_train: bool
@@ -32,5 +32,5 @@ class Behaviour:
         return cls(
             originals_train=release < Version("0.19"),
             deletes_copies=release >= Version("0.16"),
-            freezes_loaded=release >= Version("0.17"),
+            freezes_loaded=release >= Version("0.18"),
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ class Trial:
         active: The active adapter's name.
         files: Saved adapters by the name they were saved under: the folder, and what the reference says is in it.
         plan: What was done until now.
+        refused: Adapters that were refused, rightly, by the reason.
     """
 
     def __init__(self, tree: Tree, behaviour: Behaviour) -> None:
@@ -59,6 +61,7 @@ class Trial:
         self.behaviour = behaviour
         self.scratch = Path(tempfile.mkdtemp(prefix="oracle-", dir=SCRATCH))
         self.plan: list[dict[str, Any]] = []
+        self.refused: Counter[str] = Counter()
         self.files: dict[str, tuple[Path, Adapter]] = {}
         self.saves = 0
         self.added = 0
@@ -140,8 +143,10 @@ class Trial:
         self.do_switch(name)
         self.do_train(name)
 
-    def do_switch(self, name: str) -> None:
-        """Make an adapter the active one."""
+    def do_switch(self, name: str, copied: bool = False) -> None:
+        """Make an adapter the active one, perhaps of a deep copy to go on with."""
+        if copied:
+            self.subject = Subject(self.attempt("deepcopy", lambda: copy.deepcopy(self.model.model)))
         self.attempt("set_adapter", lambda: self.model.model.set_adapter(name))
         self.active = name
         self.agree("after set_adapter")
@@ -206,11 +211,6 @@ class Trial:
         del self.adapters[name]
         self.do_switch(then)
 
-    def do_copy(self) -> None:
-        """Go on with a deep copy."""
-        self.subject = Subject(self.attempt("deepcopy", lambda: copy.deepcopy(self.model.model)))
-        self.agree("after deepcopy")
-
     def do_merge(self, merge: bool, names: list[str] | None) -> None:
         """Merge or unload a copy of the model, the active adapter or the one that is named."""
         adapter = self.adapters[names[0] if names else self.active].snapshot()
@@ -256,7 +256,8 @@ class Trial:
             except Exception as error:
                 text = str(error)
                 if lists or self.twice(request) or self.taken(request, modules):
-                    self.restart()  # PEFT's own refusals, in words of its own
+                    self.refused["by PEFT itself"] += 1  # in words of its own
+                    self.restart()
                     return False
                 reasons = [first == second or (first in text and second in text) for first, second in own + others]
                 reasons += [path in text or any(saved in text for saved in modules.saved) for path in bound]
@@ -265,6 +266,7 @@ class Trial:
                     raise Differs(f"{what} raises {type(error).__name__}", text) from error
                 if not any(reasons):
                     raise Differs("refused without the modules' names", text) from error
+                self.refused["one adapter's own modules" if own else "other adapters' modules" if others else "forward or name"] += 1
                 if self.adapters and not own:
                     self.agree("after a refusal", trainable=False)
                 self.restart()

@@ -89,9 +89,9 @@ class Subject:
         self.model.add_adapter(name, config(request))
         self.model.eval()
 
-    def load_more(self, folder: Path, name: str, trainable: bool = True) -> None:
+    def load_more(self, folder: Path, name: str) -> None:
         """One more adapter, or new weights for one, from its folder."""
-        self.model.load_adapter(str(folder), adapter_name=name, is_trainable=trainable)
+        self.model.load_adapter(str(folder), adapter_name=name)
         self.model.eval()
 
     def lora_layers(self, name: str) -> Iterator[tuple[str, Any]]:
