@@ -70,7 +70,9 @@ def request(random: Random, tree: Tree) -> Request:
     save: list[str] = []
     if random.random() < 0.8:
         save = [names_of(random, random.choice(paths)) for _ in range(random.randint(1, 2))]
-    if random.random() < 0.04:
+    if random.random() < 0.02:
+        return Request(save=(names_of(random, random.choice(paths)),), bare=True)
+    if random.random() < 0.02:
         save.append("absent")
     asked = Request(save=tuple(dict.fromkeys(save)))
     if random.random() < 0.6:

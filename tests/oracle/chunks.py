@@ -8,19 +8,22 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.conftest import installed
 from tests.oracle.findings import Findings
+from tests.oracle.left import LEFT
 from tests.oracle.machine import Machine
 
 STEPS = 10  # of a sequence, at most
 CHUNK = 100  # what hypothesis counts as examples; it runs more sequences than that
 
 
-def chunk(number: int) -> Findings:
+def chunk(number: int, leave: frozenset[str] = LEFT) -> Findings:
     """Some sequences; the number alone decides which."""
     torch.set_num_threads(1)
 
     class Chunk(Machine):
         release = installed().release
         findings = Findings()
+
+    Chunk.leave = leave
 
     profile = settings(
         max_examples=CHUNK, stateful_step_count=STEPS, deadline=None, database=None,

@@ -18,6 +18,7 @@ class Findings:
         steps: How many operations they had.
         operations: The same by operation.
         refused: Adapters that were refused, rightly, by the reason.
+        left: Faults of stock that were met and not compared.
         differing: Sequences that ended with a difference, by its kind.
         shortest: The shortest of them, by kind: `detail`, `tree` and `plan`.
     """
@@ -26,6 +27,7 @@ class Findings:
     steps: int = 0
     operations: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    left: Counter[str] = field(default_factory=Counter)
     differing: Counter[str] = field(default_factory=Counter)
     shortest: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -44,6 +46,7 @@ class Findings:
             self.steps += len(trial.plan)
             self.operations.update(step["op"] for step in trial.plan)
             self.refused.update(trial.refused)
+            self.left.update(trial.left)
 
     def merge(self, other: Findings) -> None:
         """Add those of other sequences."""
@@ -51,14 +54,18 @@ class Findings:
         self.steps += other.steps
         self.operations += other.operations
         self.refused += other.refused
+        self.left += other.left
         self.differing += other.differing
         for kind, example in other.shortest.items():
             self.shortest[kind] = min(self.shortest.get(kind, example), example, key=_size)
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain values."""
-        failures = [{"kind": kind, "sequences": count, **self.shortest[kind]} for kind, count in self.differing.most_common()]
-        counts = {"operations": dict(self.operations.most_common()), "refused": dict(self.refused.most_common())}
+        failures = [
+            {"kind": kind, "sequences": count, **self.shortest[kind]} for kind, count in self.differing.most_common()
+        ]
+        counters = {"operations": self.operations, "refused": self.refused, "left": self.left}
+        counts = {name: dict(counter.most_common()) for name, counter in counters.items()}
         return {"sequences": self.sequences, "steps": self.steps, **counts, "failures": failures}
 
 

@@ -11,6 +11,7 @@ from packaging.version import Version
 
 from tests.oracle import choices
 from tests.oracle.findings import Findings
+from tests.oracle.left import LEFT
 from tests.oracle.releases import Behaviour
 from tests.oracle.sequence import Differs, Trial
 
@@ -31,10 +32,11 @@ class Machine(RuleBasedStateMachine):
     release = Version("0")
     findings: Findings | None = None
     over = False
+    leave = LEFT
 
     @initialize(random=RANDOM)
     def make(self, random: Random) -> None:
-        self.trial = Trial(choices.tree(random), Behaviour.of(self.release))
+        self.trial = Trial(choices.tree(random), Behaviour.of(self.release), self.leave)
 
     def do(self, op: str, **arguments: Any) -> None:
         """Do an operation; what differs ends the sequence."""
@@ -58,16 +60,14 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: not self.over and self.free())
     @rule(random=RANDOM, index=INDEX)
     def add(self, random: Random, index: int) -> None:
-        request = choices.request(random, self.trial.tree)
-        asked = {"save": list(request.save), "targets": list(request.targets)}
-        if request.tokens:
-            asked["tokens"] = [request.tokens[0], list(request.tokens[1])]
-        self.do("add", name=self.pick(index, self.free()), **asked)
+        others = [self.trial.adapters[name].request for name in sorted(self.trial.adapters)]
+        again = others and random.random() < 0.3
+        request = random.choice(others) if again else choices.request(random, self.trial.tree)
+        self.do("add", name=self.pick(index, self.free()), **request.as_json())
 
     def free(self) -> set[str]:
         """Names for another adapter."""
-        taken = self.trial.adapters if self.trial.behaviour.deletes_copies else self.trial.used
-        return set(choices.ADAPTERS) - set(taken)
+        return set(choices.ADAPTERS) - set(self.trial.adapters)
 
     @has()
     @rule(index=INDEX, copied=st.booleans())
@@ -109,13 +109,22 @@ class Machine(RuleBasedStateMachine):
     def again(self) -> set[str]:
         """Adapters that were saved, and ask for the same as then."""
         there = self.trial.adapters
-        return {name for name, (_, old) in self.trial.files.items() if name in there and there[name].request == old.request}
+        return {
+            name for name, (_, old) in self.trial.files.items() if name in there and there[name].request == old.request
+        }
 
     @has(2)
     @rule(index=INDEX, then=INDEX)
     def delete(self, index: int, then: int) -> None:
         name = self.pick(index, self.trial.adapters)
         self.do("delete", name=name, then=self.pick(then, set(self.trial.adapters) - {name}))
+
+    @has()
+    @rule(rows=st.lists(INDEX, min_size=2, max_size=2), wrong=st.booleans())
+    def mix(self, rows: list[int], wrong: bool) -> None:
+        names = [self.pick(index, {*self.trial.adapters, "__base__"}) for index in rows]
+        if self.trial.can_mix:
+            self.do("mix", names=names + names[:1] if wrong else names)
 
     @has()
     @rule(merge=st.booleans(), index=INDEX, named=st.booleans())

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,9 @@ from tests.oracle.trees import Tree
 PREFIX = "base_model.model."  # of every key in an adapter's file
 RANK = 2
 SCALING = 2.0
-Part = tuple[str, str]  # what a weight is to its adapter (`saved`, `lora_A`, `lora_B`, `tokens`), and the name in the base
+Part = tuple[
+    str, str
+]  # what a weight is to its adapter (`saved`, `lora_A`, `lora_B`, `tokens`), and the name in the base
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,24 @@ class Request:
         save: The names for `modules_to_save`.
         targets: The names for LoRA's `target_modules`; none: LoRA is there, but targets nothing.
         tokens: The embedding's name and the rows for `trainable_token_indices`.
+        bare: Whether the one name to save is handed in as a string instead of a list.
     """
 
     save: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     tokens: tuple[str, tuple[int, ...]] | None = None
+    bare: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields that are not at their default."""
+        return {key: value for key, value in asdict(self).items() if value}
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Request:
+        """The inverse of `as_json`, lists being what JSON made of tuples."""
+        tokens = found.get("tokens")
+        rows = (tokens[0], tuple(tokens[1])) if tokens else None
+        return cls(tuple(found.get("save", ())), tuple(found.get("targets", ())), rows, found.get("bare", False))
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,14 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from tests.oracle.left import BESIDE_TOKENS, BOUND, LEFT, NAMED, PASSIVE, TAKEN, UNSAID
 from tests.oracle.reference import Adapter, Part, Reference, Request, Resolved, overlaps, resolve
 from tests.oracle.releases import Behaviour
 from tests.oracle.subject import Subject, quiet
@@ -54,11 +56,15 @@ class Trial:
         files: Saved adapters by the name they were saved under: the folder, and what the reference says is in it.
         plan: What was done until now.
         refused: Adapters that were refused, rightly, by the reason.
+        leave: Faults of stock that are not compared, see `left`.
+        left: Those that were met.
     """
 
-    def __init__(self, tree: Tree, behaviour: Behaviour) -> None:
+    def __init__(self, tree: Tree, behaviour: Behaviour, leave: frozenset[str] = LEFT) -> None:
         self.tree = tree
         self.behaviour = behaviour
+        self.leave = leave
+        self.left: Counter[str] = Counter()
         self.scratch = Path(tempfile.mkdtemp(prefix="oracle-", dir=SCRATCH))
         self.plan: list[dict[str, Any]] = []
         self.refused: Counter[str] = Counter()
@@ -72,7 +78,8 @@ class Trial:
         self.reference = Reference(self.tree)
         self.subject: Subject | None = None
         self.active = ""
-        self.used: set[str] = set()  # names that this model has had
+        self.wrapped: set[str] = set()  # what was ever saved whole, or had tokens, in this model
+        self.token_paths: set[str] = set()
 
     def close(self) -> None:
         """Throw away the files."""
@@ -122,7 +129,7 @@ class Trial:
 
     def do_add(self, name: str, **asked: Any) -> None:
         """A new adapter; it becomes active and is trained for a step."""
-        request = as_request(asked)
+        request = Request.from_json(asked)
         modules = resolve(self.tree, request)
 
         def action() -> None:
@@ -139,13 +146,14 @@ class Trial:
         if set(adapter.lora) != set(modules.lora):
             raise Differs("other LoRA layers", f"{sorted(adapter.lora)}, not {sorted(modules.lora)}")
         self.adapters[name] = adapter
-        self.used.add(name)
+        self.wrapped |= set(modules.saved)
+        self.token_paths |= set(modules.tokens)
         self.do_switch(name)
         self.do_train(name)
 
     def do_switch(self, name: str, copied: bool = False) -> None:
         """Make an adapter the active one, perhaps of a deep copy to go on with."""
-        if copied:
+        if copied and not self.bound:
             self.subject = Subject(self.attempt("deepcopy", lambda: copy.deepcopy(self.model.model)))
         self.attempt("set_adapter", lambda: self.model.model.set_adapter(name))
         self.active = name
@@ -172,6 +180,8 @@ class Trial:
 
     def do_save(self, name: str) -> None:
         """Write an adapter to a folder."""
+        if not self.can_save(name):
+            return
         self.saves += 1
         folder = self.scratch / str(self.saves)
         found = self.attempt("save", lambda: self.model.save(name, folder))
@@ -186,20 +196,25 @@ class Trial:
         if trainable or self.behaviour.freezes_loaded:
             self.same_trainable("after load", subject, into if trainable else "", {into: adapter})
 
-    def do_load_together(self, names: Sequence[str], **_: Any) -> None:
+    def do_load_together(self, names: Sequence[str]) -> None:
         """All adapters into one base model; goes on with that."""
+        if not all(map(self.can_save, names)) or self.taken_in_turn(names):
+            return
         for name in names:
             self.do_save(name)
         subject = self.attempt("load", lambda: Subject.load(self.fresh(), self.files[names[0]][0], names[0], True))
         self.subject = subject
+        self.wrapped = {path for adapter in self.adapters.values() for path in adapter.modules.saved}
+        self.token_paths = {path for adapter in self.adapters.values() for path in adapter.modules.tokens}
         for name in names[1:]:
             self.attempt("load one more", lambda name=name: subject.load_more(self.files[name][0], name))
-        self.used = set(names)
         for name in names:
             self.do_switch(name)
 
     def do_reload(self, name: str) -> None:
         """An adapter's saved weights in place of those that it has."""
+        if not self.can_save(name):
+            return
         folder, adapter = self.files[name]
         self.attempt("load over", lambda: self.model.load_more(folder, name))
         self.adapters[name] = adapter.snapshot()
@@ -207,13 +222,58 @@ class Trial:
 
     def do_delete(self, name: str, then: str) -> None:
         """Delete an adapter, the active one perhaps; another is active then."""
+        if not self.behaviour.survives_delete:
+            self.do_switch(then)
         self.attempt("delete", lambda: self.model.model.delete_adapter(name))
         del self.adapters[name]
-        self.do_switch(then)
+        if self.behaviour.survives_delete:
+            self.do_switch(then)
+        else:
+            self.same_keys("after delete")
+            self.restart()
+
+    @property
+    def can_mix(self) -> bool:
+        """Whether all adapters have LoRA, which PEFT wants, and the same modules, so that a row can have any of them."""
+        wrapped = [(adapter.modules.saved, adapter.modules.tokens) for adapter in self.adapters.values()]
+        lora = all(adapter.lora for adapter in self.adapters.values())
+        return lora and not self.bound and all(modules == wrapped[0] for modules in wrapped)
+
+    def do_mix(self, names: list[str]) -> None:
+        """An adapter for each row of the batch, by name; too many names are an error."""
+        modules = next(iter(self.adapters.values())).modules
+        supported = all(self.tree.nodes[path].kind in ("linear", "embedding") for path in modules.saved)
+        if supported and len(names) == len(IDS):
+            rows = [self.output(self.adapters.get(name))[row] for row, name in enumerate(names)]
+            output = self.attempt("mixed batch", lambda: self.model.output(IDS, adapter_names=names))
+            same("output of a mixed batch", output, torch.stack(rows))
+            return
+        try:
+            # a copy, since stock leaves its hooks on the model after an error
+            Subject(copy.deepcopy(self.model.model)).output(IDS, adapter_names=names)
+        except (TypeError, ValueError) as error:
+            text = str(error)
+            told = "only supported for" in text if len(names) == len(IDS) else "adapter_names" in text or not supported
+            if told:
+                return
+            raise Differs("a mixed batch is refused in other words", text) from error
+        except Exception as error:
+            raise Differs(f"a mixed batch raises {type(error).__name__}", str(error)) from error
+        raise Differs("a mixed batch is not refused", str(names))
 
     def do_merge(self, merge: bool, names: list[str] | None) -> None:
         """Merge or unload a copy of the model, the active adapter or the one that is named."""
-        adapter = self.adapters[names[0] if names else self.active].snapshot()
+        name = names[0] if names else self.active
+        adapter = self.adapters[name].snapshot()
+        other = (name != self.active and self.wrapped) or not self.token_paths <= set(adapter.rows)
+        if self.bound or (names and other and self.leaves(NAMED)):
+            return
+        if (
+            not self.behaviour.merges_passive
+            and not self.wrapped <= set(adapter.modules.saved)
+            and self.leaves(PASSIVE)
+        ):
+            return
         model = copy.deepcopy(self.model.model)
         if merge:
             plain = self.attempt("merge", lambda: model.merge_and_unload(adapter_names=names))
@@ -246,15 +306,16 @@ class Trial:
         own = overlaps(modules, modules)
         others = [pair for adapter in self.adapters.values() for pair in overlaps(modules, adapter.modules)]
         lists = [path for path in modules.saved if self.tree.nodes[path].kind == "list"]
-        bound = [
-            path for path, node in self.tree.nodes.items()
-            if node.forward == "closure" and any(f"{path}.".startswith(f"{saved}.") for saved in modules.saved)
-        ]  # fmt: skip
+        bound = [path for path in self.bound if any(f"{path}.".startswith(f"{saved}.") for saved in modules.saved)]
         with quiet() as caught:
             try:
                 action()
             except Exception as error:
                 text = str(error)
+                if request.bare and isinstance(error, (TypeError, ValueError)):
+                    self.refused["a string for a list"] += 1
+                    self.restart()
+                    return False
                 if lists or self.twice(request) or self.taken(request, modules):
                     self.refused["by PEFT itself"] += 1  # in words of its own
                     self.restart()
@@ -266,7 +327,9 @@ class Trial:
                     raise Differs(f"{what} raises {type(error).__name__}", text) from error
                 if not any(reasons):
                     raise Differs("refused without the modules' names", text) from error
-                self.refused["one adapter's own modules" if own else "other adapters' modules" if others else "forward or name"] += 1
+                self.refused[
+                    "one adapter's own modules" if own else "other adapters' modules" if others else "forward or name"
+                ] += 1
                 if self.adapters and not own:
                     self.agree("after a refusal", trainable=False)
                 self.restart()
@@ -275,15 +338,41 @@ class Trial:
         if lists:
             raise Differs("a list of modules is wrapped", str(lists))
         for name in modules.unmatched:
-            if name not in said:
+            if name not in said and not self.leaves(UNSAID):
                 raise Differs("a name that means nothing is not said", name)
+        if (bound and self.leaves(BOUND)) or (self.taken(request, modules) and self.leaves(TAKEN)):
+            self.restart()
+            return False
         return True
 
-    def taken(self, request: Request, modules: Resolved) -> list[str]:
+    def can_save(self, name: str) -> bool:
+        """Whether an adapter can be saved beside the others' trained tokens."""
+        return self.token_paths <= set(self.adapters[name].rows) or not self.leaves(BESIDE_TOKENS)
+
+    def taken_in_turn(self, names: Sequence[str]) -> bool:
+        """Whether a name of one adapter means a module in the wrappers of those that come before it."""
+        adapters = [self.adapters[name] for name in names]
+        return any(
+            self.taken(adapter.request, adapter.modules, adapters[:index]) for index, adapter in enumerate(adapters)
+        ) and self.leaves(TAKEN)
+
+    def leaves(self, fault: str) -> bool:
+        """Whether this fault of stock is left as it is; it is counted then."""
+        if fault in self.leave:
+            self.left[fault] += 1
+        return fault in self.leave
+
+    @cached_property
+    def bound(self) -> list[str]:
+        """The modules whose `forward` no copy can have; a deep copy of the model is broken by them."""
+        return [path for path, node in self.tree.nodes.items() if node.forward == "closure"]
+
+    def taken(self, request: Request, modules: Resolved, others: Sequence[Adapter] | None = None) -> list[str]:
         """Names asked for that also mean a module of PEFT's own, in a wrapper that is there by then."""
+        others = list(self.adapters.values()) if others is None else others
         names = [*request.save, *request.targets, *(request.tokens or ())[:1]]
         wrapped = [path for path, _ in modules.uses]
-        wrapped += [path for adapter in self.adapters.values() for path, _ in adapter.modules.uses]
+        wrapped += [path for adapter in others for path, _ in adapter.modules.uses]
         own = ("original_module", "modules_to_save", "token_adapter", "token_adapter.base_layer", "base_layer")
         return [name for name in names if any(f"{path}.{part}".endswith(name) for path in wrapped for part in own)]
 
@@ -298,7 +387,13 @@ class Trial:
         same(f"output {when}", self.attempt(f"forward {when}", lambda: self.model.output(IDS)), self.output(adapter))
         if trainable:
             self.same_trainable(when, self.model, self.active, self.adapters)
+        self.same_keys(when)
+
+    def same_keys(self, when: str) -> None:
+        """What would be saved of each adapter."""
         for name, other in self.adapters.items():
+            if not self.can_save(name):
+                continue
             state = self.attempt(f"state dict {when}", lambda name=name: self.model.state(name))
             same_weights(f"keys {when}", state, other.keys)
 
@@ -328,14 +423,6 @@ def kind_of(modules: Resolved) -> str:
     return "+".join(sorted({kind for _, kind in modules.uses})) or "nothing"
 
 
-def as_request(asked: dict[str, Any]) -> Request:
-    """A request from JSON."""
-    tokens = asked.get("tokens")
-    return Request(
-        tuple(asked.get("save", ())), tuple(asked.get("targets", ())), (tokens[0], tuple(tokens[1])) if tokens else None
-    )
-
-
 def same(what: str, found: Tensor, expected: Tensor) -> None:
     """Two tensors are equal, but for rounding.
 
@@ -362,13 +449,15 @@ def same_weights(what: str, found: dict[str, Tensor], expected: dict[str, Tensor
         same(f"{what}, value", value, expected[key])
 
 
-def replay(tree: dict[str, Any], plan: list[dict[str, Any]], behaviour: Behaviour) -> Differs | None:
+def replay(
+    tree: dict[str, Any], plan: list[dict[str, Any]], behaviour: Behaviour, leave: frozenset[str]
+) -> Differs | None:
     """Do a sequence again.
 
     Returns:
         What differs, if anything does.
     """
-    sequence = Trial(Tree(Node.from_json(tree)), behaviour)
+    sequence = Trial(Tree(Node.from_json(tree)), behaviour, leave)
     try:
         for step in plan:
             sequence.do(**step)

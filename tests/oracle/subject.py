@@ -25,7 +25,7 @@ def config(request: Request) -> LoraConfig:
     """The request in PEFT's terms."""
     asked: dict[str, Any] = {"target_modules": list(request.targets) or DUMMY_TARGET_MODULES}
     if request.save:
-        asked["modules_to_save"] = list(request.save)
+        asked["modules_to_save"] = request.save[0] if request.bare else list(request.save)
     if request.tokens:
         name, rows = request.tokens
         asked["trainable_token_indices"] = {name: list(rows)}
