@@ -107,10 +107,8 @@ def overlaps(one: Resolved, other: Resolved) -> list[tuple[str, str]]:
     pairs = []
     for first, kind in one.uses:
         for second, other_kind in other.uses:
-            if first == second:
-                clash = kind != other_kind
-            else:
-                clash = is_inside(first, second) or is_inside(second, first)
+            nested = is_inside(first, second) or is_inside(second, first)
+            clash = kind != other_kind if first == second else nested
             if clash:
                 pairs.append((first, second))
     return pairs
