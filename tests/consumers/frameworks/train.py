@@ -75,10 +75,14 @@ def reading(name: str, folder: str) -> transformers.Trainer:
     common = {"processing_class": transformers.AutoTokenizer.from_pretrained("text"), "peft_config": READING}
     if name == "SFTTrainer-text":
         rows = datasets.Dataset.from_list([{"prompt": QUESTION, "completion": GOOD}] * 8)
-        return trl.SFTTrainer(model, trl.SFTConfig(folder, max_length=64, **OPTIONS), train_dataset=rows, **common)
+        return trl.SFTTrainer(
+            model, args=trl.SFTConfig(folder, max_length=64, **OPTIONS), train_dataset=rows, **common
+        )
     if name == "DPOTrainer":
         rows = datasets.Dataset.from_list([{"prompt": QUESTION, "chosen": GOOD, "rejected": BAD}] * 8)
-        return trl.DPOTrainer(model, trl.DPOConfig(folder, max_length=64, **OPTIONS), train_dataset=rows, **common)
+        return trl.DPOTrainer(
+            model, args=trl.DPOConfig(folder, max_length=64, **OPTIONS), train_dataset=rows, **common
+        )
     rows = datasets.Dataset.from_list([{"prompt": QUESTION}] * 8)
     options = trl.GRPOConfig(folder, num_generations=2, max_completion_length=8, **OPTIONS)
     return trl.GRPOTrainer(model, reward_funcs=lengths, args=options, train_dataset=rows, **common)
