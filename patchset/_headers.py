@@ -33,8 +33,10 @@ def check(patches: Sequence[Patch]) -> None:
 
 
 def _check(patch: Patch, number: int, total: int) -> None:
-    if not patch.subject.startswith(f"[PATCH {number}/{total}] "):
-        raise PatchsetError(f"the subject must start with [PATCH {number}/{total}], not {patch.subject[:20]!r}")
+    # as git format-patch numbers them
+    wanted = f"[PATCH {number:0{len(str(total))}}/{total}]"
+    if not patch.subject.startswith(f"{wanted} "):
+        raise PatchsetError(f"the subject must start with {wanted}, not {patch.subject[:20]!r}")
     if not patch.path.name.startswith(f"{number:04}-"):
         raise PatchsetError(f"the file's name must start with {number:04}-, its place in the series")
     if missing := [name for name in _REQUIRED if patch.field(name) is None]:
