@@ -1,0 +1,84 @@
+"""``python -m tests.frameworks_table``: write the table of `docs/frameworks.md` from what the frameworks' runs have left.
+
+`tests/results/frameworks/*.json` is written by `tests/consumers/frameworks` (see its conftest). Nothing in the table comes from
+elsewhere. With `--check` nothing is written: exit status 1 says that the page has another table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "tests" / "results" / "frameworks"
+PAGE = ROOT / "docs" / "frameworks.md"
+BEGIN, END = "<!-- begin of the table -->\n", "<!-- end of the table -->\n"
+COLUMNS = ("framework", "its pin", "its check", "stock dies in", "patched", "wheel", "transformers, torch, Python")
+
+
+def main() -> int:
+    """Write, or check; exit status 1 where there are no results, or others than the page has."""
+    parser = argparse.ArgumentParser(prog="python -m tests.frameworks_table", description="Write the table.")
+    parser.add_argument(
+        "--check", action="store_true", help="only say whether the page's table is that of the results"
+    )
+    check = parser.parse_args().check
+    results = [json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))]
+    if not results:
+        print(f"error: no results in {RESULTS}; run `tox -m frameworks` first", file=sys.stderr)
+        return 1
+    page = PAGE.read_text("utf-8")
+    fresh = replaced(page, table(results))
+    if not check:
+        PAGE.write_text(fresh, encoding="utf-8")
+    elif page != fresh:
+        print("error: docs/frameworks.md has another table; run `python -m tests.frameworks_table`", file=sys.stderr)
+        return 1
+    return 0
+
+
+def replaced(page: str, text: str) -> str:
+    """The page with another table between the two comments."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{PAGE} has no place for the table")
+    return f"{before}{begin}{text}{end}{after}"
+
+
+def table(results: Sequence[Mapping[str, Any]]) -> str:
+    """The table of the runs, in Markdown."""
+    ordered = sorted(results, key=lambda run: (run["framework"], Version(run["version"])))
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *map(row, ordered)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def row(run: Mapping[str, Any]) -> list[str]:
+    """The cells of a run."""
+    shown = run["shown"]
+    checks = ", ".join(f"`{check}`" for check in run["checks"]) or "none"
+    refused = said(shown.get("local", {}))
+    return [
+        f"{run['framework']} {run['version']}",
+        f"`peft{run['pin']}`" if run["pin"] else "none",
+        f"{checks}; with the local version {refused}" if refused else checks,
+        said(shown.get("stock", {})) or "not tried",
+        said(shown.get("patched", {})) or "not tried",
+        f"`{run['wheel']}`",
+        f"{run['transformers']}, {run['torch'].partition('+')[0]}, {run['python'].rpartition('.')[0]}",
+    ]
+
+
+def said(outcomes: Mapping[str, str]) -> str:
+    """What was shown, and what was to be shown and was not."""
+    return ", ".join(what if outcome == "passed" else f"FAILED: {what}" for what, outcome in sorted(outcomes.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
