@@ -55,7 +55,7 @@ def test_table_of_patches() -> None:
         for patch in read_series(release.series_dir):
             row = expected.setdefault(patch.slug, [release.version, "", _status._upstream(patch)])
             row[1] = release.version
-    rows = re.findall(r"^\| `([\w-]+)` \| (\S+) to (\S+) \|.*\| ([^|]+) \|$", README, flags=re.MULTILINE)
+    rows = re.findall(r"^\| `([\w-]+)` \| (\S+) to (\S+) \|.*\| ([^|]+) \|$", page("patches"), flags=re.MULTILINE)
     assert {slug: row for slug, *row in rows} == expected
 
 
