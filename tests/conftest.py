@@ -1,6 +1,6 @@
 """Which PEFT is installed, what stock is known to get wrong, and a table that says so.
 
-The behaviour tests (`tests/wrappers`, `tests/models`) run against whatever `peft` can be imported, stock or patched.
+The behaviour tests (`tests/wrappers`, `tests/models`, `tests/oracle`) run against whatever `peft` can be imported, stock or patched.
 Two markers tell the story:
 
 - `@pytest.mark.row("keywords only")` names the row of the forward contract (DESIGN section 5) that a test belongs to.

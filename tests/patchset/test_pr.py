@@ -107,7 +107,6 @@ def test_the_body_is_markdown(tool: Run, checkout: Path, clone: Path) -> None:
     tool(checkout, "pr", str(clone), "-o", "kit")
     (body,) = (checkout / "kit").glob("*-nested-modules-to-save/body.md")
     lines = body.read_text().splitlines()
-    assert sum(line.startswith("- ") for line in lines) == 3  # the message's list; the tests were not run
     assert "KeyError: 'base_model.model.embeddings.word_embeddings.weight'" in lines
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +132,112 @@ def test_gradients_by_keyword_reach_the_trained_rows_only() -> None:
     assert by_keyword.abs().sum() > 0
 
 
-@pytest.mark.parametrize("kwargs", [{}, {"nonsense": IDS}, {"x": IDS}], ids=["nothing", "unknown keyword", "x"])
+class Forward:
+    """A `forward` that is an object: it cannot be bound, and looks nothing up of the embedding."""
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        return ids
+
+
+def scripted() -> Any:
+    """A scripted function, which has no signature."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.script(lookup)
+
+
+def lookup(input: Tensor) -> Tensor:
+    return input
+
+
+# What a class's `forward` may be, and the keyword for its first parameter.
+FORWARDS = [
+    pytest.param(Forward, "ids", id="callable object"),
+    pytest.param(scripted, "input", id="scripted function"),
+    pytest.param(lambda: torch.neg, "input", id="builtin"),
+    pytest.param(lambda: staticmethod(functools.partial(lookup)), "input", id="partial"),
+    pytest.param(lambda: lambda self, *args, **kwargs: nn.Embedding.forward(self, *args, **kwargs), "input", id="any"),
+    pytest.param(lambda: lambda self, *, ids: nn.Embedding.forward(self, ids), "ids", id="keyword-only"),
+]
+
+
+@pytest.mark.row("trainable tokens: any kind of forward")
+@pytest.mark.parametrize(("forward", "keyword"), FORWARDS)
+def test_any_kind_of_forward_wraps(forward: Any, keyword: str) -> None:
+    wrapper = wrap_tokens(type("Custom", (nn.Embedding,), {"forward": forward()})(6, 4))
+    assert torch.equal(wrapper(IDS), nn.functional.embedding(IDS, wrapper.weight))
+
+
+@TOKENS_NEED_X
+@pytest.mark.row("trainable tokens: any kind of forward")
+@pytest.mark.parametrize(("forward", "keyword"), FORWARDS)
+def test_any_kind_of_forward_by_keyword(forward: Any, keyword: str) -> None:
+    wrapper = wrap_tokens(type("Custom", (nn.Embedding,), {"forward": forward()})(6, 4))
+    assert torch.equal(wrapper(**{keyword: IDS}), wrapper(IDS))
+
+
+class ByAnyName(nn.Embedding):
+    """Takes its input by names that no signature tells."""
+
+    def forward(self, **kwargs: Tensor) -> Tensor:
+        return super().forward(kwargs["input_ids"])
+
+
+@TOKENS_NEED_X
+@pytest.mark.row("trainable tokens: any kind of forward")
+def test_an_unknown_keyword_is_no_silent_pass_by_the_adapter() -> None:
+    wrapper = wrap_tokens(ByAnyName(6, 4))
+    wrapper.enable_adapters(False)
+    assert torch.equal(wrapper(input_ids=IDS), wrapper.original_module(input_ids=IDS))
+    wrapper.enable_adapters(True)
+    with pytest.raises(TypeError, match="input.*input_ids"):
+        wrapper(input_ids=IDS)
+
+
+@pytest.mark.row("trainable tokens: further arguments, by position")
+@pytest.mark.parametrize("merged", [False, True])
+def test_further_arguments_are_left_out_as_in_stock(merged: bool) -> None:
+    class Times(nn.Embedding):
+        def forward(self, input_ids: Tensor, times: float = 1.0) -> Tensor:
+            return super().forward(input_ids) * times
+
+    wrapper = wrap_tokens(Times(6, 4))
+    expected = wrapper(IDS)
+    if merged:
+        wrapper.token_adapter.merge()
+    assert torch.equal(wrapper(IDS, 3.0), expected)
+    assert torch.equal(wrapper(IDS, times=3.0), expected)
+    assert torch.equal(wrapper(IDS, nonsense=3.0), expected)
+    wrapper.enable_adapters(False)
+    assert torch.equal(wrapper(IDS, 3.0), wrapper.original_module(IDS, 3.0))
+
+
+@TOKENS_NEED_X
+@pytest.mark.row("passthrough: arguments unchanged and once")
+def test_the_original_gets_the_arguments_unchanged_while_disabled() -> None:
+    wrapper = wrap_tokens(ScaledEmbedding(6, 4))
+    wrapper.enable_adapters(False)
+    calls = []
+    wrapper.original_module.register_forward_pre_hook(lambda _, args, kw: calls.append((args, kw)), with_kwargs=True)
+    wrapper(input_ids=IDS)
+    [(args, kwargs)] = calls
+    assert args == ()
+    assert list(kwargs) == ["input_ids"]
+    assert kwargs["input_ids"] is IDS
+
+
+@TOKENS_NEED_X
+@pytest.mark.row("trainable tokens: pickled")
+def test_a_pickled_wrapper_is_called_by_keyword() -> None:
+    wrapper = wrap_tokens(ScaledEmbedding(6, 4))
+    assert torch.equal(pickle.loads(pickle.dumps(wrapper))(input_ids=IDS), wrapper(IDS))
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [{}, {"nonsense": IDS}, {"x": IDS}, {"input": None}],
+    ids=["nothing", "unknown keyword", "x", "None"],
+)
 @pytest.mark.parametrize("enabled", [True, False], ids=["active", "disabled"])
 @pytest.mark.stock_fails(">=0.15", raises=AssertionError, match="M's own error|no error from the module")
 @pytest.mark.row("forward: M's own error")

@@ -1,0 +1,39 @@
+"""Where releases of stock differ from each other, without being wrong by the contract.
+
+The contract says of these "as stock"; patched releases do what their own release did.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from packaging.version import Version
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What a release does.
+
+    Attributes:
+        originals_train: An original that takes the place of a copy, since the active adapter has none or adapters are
+            disabled, requires gradients (up to 0.18).
+        freezes_loaded: What is loaded without `is_trainable` is frozen, saved modules too (from 0.18).
+        survives_delete: After `delete_adapter` others can be made active, also where none had LoRA (from 0.18); before,
+            `set_adapter` raises a TypeError.
+        merges_passive: A wrapper in which no adapter is active can be merged and unloaded (from 0.21).
+    """
+
+    originals_train: bool
+    freezes_loaded: bool
+    survives_delete: bool
+    merges_passive: bool
+
+    @classmethod
+    def of(cls, release: Version) -> Behaviour:
+        """What this release does."""
+        return cls(
+            originals_train=release < Version("0.19"),
+            freezes_loaded=release >= Version("0.18"),
+            survives_delete=release >= Version("0.18"),
+            merges_passive=release >= Version("0.21"),
+        )

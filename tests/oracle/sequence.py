@@ -1,0 +1,468 @@
+"""One sequence: a model, what is done to it, and what has to agree with the reference after each step.
+
+Operations are dictionaries that JSON can hold, so that a sequence can be written down and replayed.
+"""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tests.oracle.left import BESIDE_TOKENS, BOUND, LEFT, NAMED, PASSIVE, TAKEN, UNSAID
+from tests.oracle.reference import Adapter, Part, Reference, Request, Resolved, overlaps, resolve
+from tests.oracle.releases import Behaviour
+from tests.oracle.subject import Subject, quiet
+from tests.oracle.trees import Node, Tree
+
+IDS = torch.tensor([[0, 1, 2], [3, 4, 1]])  # every row of the vocabulary
+RATE = 0.5
+TOLERANCE = 1e-9
+# a RAM disk, where there is one
+SCRATCH = next((folder for folder in ("/dev/shm",) if Path(folder).is_dir()), None)
+
+
+class Differs(AssertionError):
+    """PEFT does not do what the reference does.
+
+    Attributes:
+        kind: What differs, in few words, the same for the same mistake.
+        detail: How.
+    """
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.kind = kind
+        self.detail = detail
+
+
+class Trial:
+    """A sequence under way.
+
+    Attributes:
+        tree: The base model.
+        behaviour: What the installed release does.
+        reference: The plain reference.
+        subject: PEFT's model; none before the first adapter.
+        active: The active adapter's name.
+        files: Saved adapters by the name they were saved under: the folder, and what the reference says is in it.
+        plan: What was done until now.
+        refused: Adapters that were refused, rightly, by the reason.
+        leave: Faults of stock that are not compared, see `left`.
+        left: Those that were met.
+    """
+
+    def __init__(self, tree: Tree, behaviour: Behaviour, leave: frozenset[str] = LEFT) -> None:
+        self.tree = tree
+        self.behaviour = behaviour
+        self.leave = leave
+        self.left: Counter[str] = Counter()
+        self.scratch = Path(tempfile.mkdtemp(prefix="oracle-", dir=SCRATCH))
+        self.plan: list[dict[str, Any]] = []
+        self.refused: Counter[str] = Counter()
+        self.files: dict[str, tuple[Path, Adapter]] = {}
+        self.saves = 0
+        self.added = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew with the base model; saved files stay."""
+        self.reference = Reference(self.tree)
+        self.subject: Subject | None = None
+        self.active = ""
+        self.wrapped: set[str] = set()  # what was ever saved whole, or had tokens, in this model
+        self.token_paths: set[str] = set()
+
+    def close(self) -> None:
+        """Throw away the files."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    @property
+    def adapters(self) -> dict[str, Adapter]:
+        """The adapters that the model has."""
+        return self.reference.adapters
+
+    @property
+    def model(self) -> Subject:
+        """PEFT's model, once there is one."""
+        assert self.subject
+        return self.subject
+
+    def fresh(self) -> nn.Module:
+        """The base model, untouched."""
+        model = self.tree.build(tied=True)
+        model.load_state_dict(self.tree.weights)
+        return model
+
+    def do(self, op: str, **arguments: Any) -> None:
+        """Do one operation and compare.
+
+        Raises:
+            Differs: PEFT is not where the reference is.
+        """
+        self.plan.append({"op": op, **arguments})
+        with quiet():
+            getattr(self, f"do_{op}")(**arguments)
+
+    def attempt(self, what: str, action: Callable[[], Any]) -> Any:
+        """Something that has to work.
+
+        Raises:
+            Differs: It raises an exception.
+        """
+        try:
+            return action()
+        except Differs:
+            raise
+        except Exception as error:
+            raise Differs(f"{what} raises {type(error).__name__}", str(error)) from error
+
+    # operations
+
+    def do_add(self, name: str, **asked: Any) -> None:
+        """A new adapter; it becomes active and is trained for a step."""
+        request = Request.from_json(asked)
+        modules = resolve(self.tree, request)
+
+        def action() -> None:
+            if self.subject is None:
+                self.subject = Subject.create(self.fresh(), name, request)
+            else:
+                self.subject.add(name, request)
+
+        if not self.may_add(f"add {kind_of(modules)}", request, modules, action):
+            return
+        adapter = Adapter.new(self.tree, self.reference.base, request)
+        adapter.lora = self.attempt("initialize", lambda: self.model.randomize_lora(name, self.added))
+        self.added += 1
+        if set(adapter.lora) != set(modules.lora):
+            raise Differs("other LoRA layers", f"{sorted(adapter.lora)}, not {sorted(modules.lora)}")
+        self.adapters[name] = adapter
+        self.wrapped |= set(modules.saved)
+        self.token_paths |= set(modules.tokens)
+        self.do_switch(name)
+        self.do_train(name)
+
+    def do_switch(self, name: str, copied: bool = False) -> None:
+        """Make an adapter the active one, perhaps of a deep copy to go on with."""
+        if copied and not self.bound:
+            self.subject = Subject(self.attempt("deepcopy", lambda: copy.deepcopy(self.model.model)))
+        self.attempt("set_adapter", lambda: self.model.model.set_adapter(name))
+        self.active = name
+        self.agree("after set_adapter")
+
+    def do_train(self, name: str) -> None:
+        """A step with the active adapter, if it has anything to train."""
+        if not self.adapters[name].trainable(self.tree):
+            return
+        self.attempt("train", lambda: self.model.train(name, IDS, RATE))
+        self.reference.train(self.adapters[name], IDS, RATE)
+        self.agree("after training")
+
+    def do_disable(self) -> None:
+        """Adapters off and on again."""
+
+        def action() -> Tensor:
+            with self.model.disabled():
+                return self.model.output(IDS)
+
+        output = self.attempt("disable", action)
+        same("output while disabled", output, self.reference.output(None, IDS))
+        self.do_switch(self.active)
+
+    def do_save(self, name: str) -> None:
+        """Write an adapter to a folder."""
+        if not self.can_save(name):
+            return
+        self.saves += 1
+        folder = self.scratch / str(self.saves)
+        found = self.attempt("save", lambda: self.model.save(name, folder))
+        self.files[name] = (found, self.adapters[name].snapshot())
+
+    def do_load_alone(self, name: str, into: str, trainable: bool) -> None:
+        """A saved adapter into the base model of another process, under any name."""
+        folder, adapter = self.files[name]
+        subject = self.attempt("load", lambda: Subject.load(self.fresh(), folder, into, trainable))
+        same("output after load", self.attempt("forward", lambda: subject.output(IDS)), self.output(adapter))
+        same_weights("keys after load", subject.state(into), adapter.keys)
+        if trainable or self.behaviour.freezes_loaded:
+            self.same_trainable("after load", subject, into if trainable else "", {into: adapter})
+
+    def do_load_together(self, names: Sequence[str]) -> None:
+        """All adapters into one base model; goes on with that."""
+        if not all(map(self.can_save, names)) or self.taken_in_turn(names):
+            return
+        for name in names:
+            self.do_save(name)
+        subject = self.attempt("load", lambda: Subject.load(self.fresh(), self.files[names[0]][0], names[0], True))
+        self.subject = subject
+        self.wrapped = {path for adapter in self.adapters.values() for path in adapter.modules.saved}
+        self.token_paths = {path for adapter in self.adapters.values() for path in adapter.modules.tokens}
+        for name in names[1:]:
+            self.attempt("load one more", lambda name=name: subject.load_more(self.files[name][0], name))
+        for name in names:
+            self.do_switch(name)
+
+    def do_reload(self, name: str) -> None:
+        """An adapter's saved weights in place of those that it has."""
+        if not self.can_save(name):
+            return
+        folder, adapter = self.files[name]
+        self.attempt("load over", lambda: self.model.load_more(folder, name))
+        self.adapters[name] = adapter.snapshot()
+        self.do_switch(self.active)
+
+    def do_delete(self, name: str, then: str) -> None:
+        """Delete an adapter, the active one perhaps; another is active then."""
+        if not self.behaviour.survives_delete:
+            self.do_switch(then)
+        self.attempt("delete", lambda: self.model.model.delete_adapter(name))
+        del self.adapters[name]
+        if self.behaviour.survives_delete:
+            self.do_switch(then)
+        else:
+            self.same_keys("after delete")
+            self.restart()
+
+    @property
+    def can_mix(self) -> bool:
+        """Whether all adapters have LoRA, which PEFT wants, and the same modules, so that a row can have any of them."""
+        wrapped = [(adapter.modules.saved, adapter.modules.tokens) for adapter in self.adapters.values()]
+        lora = all(adapter.lora for adapter in self.adapters.values())
+        return lora and not self.bound and all(modules == wrapped[0] for modules in wrapped)
+
+    def do_mix(self, names: list[str]) -> None:
+        """An adapter for each row of the batch, by name; too many names are an error."""
+        modules = next(iter(self.adapters.values())).modules
+        supported = all(self.tree.nodes[path].kind in ("linear", "embedding") for path in modules.saved)
+        if supported and len(names) == len(IDS):
+            rows = [self.output(self.adapters.get(name))[row] for row, name in enumerate(names)]
+            output = self.attempt("mixed batch", lambda: self.model.output(IDS, adapter_names=names))
+            same("output of a mixed batch", output, torch.stack(rows))
+            return
+        try:
+            # a copy, since stock leaves its hooks on the model after an error
+            Subject(copy.deepcopy(self.model.model)).output(IDS, adapter_names=names)
+        except (TypeError, ValueError) as error:
+            text = str(error)
+            told = "only supported for" in text if len(names) == len(IDS) else "adapter_names" in text or not supported
+            if told:
+                return
+            raise Differs("a mixed batch is refused in other words", text) from error
+        except Exception as error:
+            raise Differs(f"a mixed batch raises {type(error).__name__}", str(error)) from error
+        raise Differs("a mixed batch is not refused", str(names))
+
+    def do_merge(self, merge: bool, names: list[str] | None) -> None:
+        """Merge or unload a copy of the model, the active adapter or the one that is named."""
+        name = names[0] if names else self.active
+        adapter = self.adapters[name].snapshot()
+        other = (name != self.active and self.wrapped) or not self.token_paths <= set(adapter.rows)
+        if self.bound or (names and other and self.leaves(NAMED)):
+            return
+        if (
+            not self.behaviour.merges_passive
+            and not self.wrapped <= set(adapter.modules.saved)
+            and self.leaves(PASSIVE)
+        ):
+            return
+        model = copy.deepcopy(self.model.model)
+        if merge:
+            plain = self.attempt("merge", lambda: model.merge_and_unload(adapter_names=names))
+        else:
+            plain = self.attempt("unload", model.unload)
+            adapter.lora = {}
+            adapter.rows = {}
+        what = ("merge" if merge else "unload") + (" of a named adapter" if names else "")
+        expected = adapter.over(self.reference.base)
+        same_weights(f"weights after {what}", plain.state_dict(), expected)
+        with torch.no_grad():
+            output = self.attempt(f"forward after {what}", lambda: plain(IDS))
+        same(f"output after {what}", output, self.reference.run(expected, IDS))
+
+    # what is right
+
+    def output(self, adapter: Adapter | None) -> Tensor:
+        """What the reference says."""
+        return self.reference.output(adapter, IDS)
+
+    def may_add(self, what: str, request: Request, modules: Resolved, action: Callable[[], Any]) -> bool:
+        """Add an adapter, or see it refused where that is right.
+
+        Returns:
+            Whether it was added. If not, the other adapters are as before, and the model has been thrown away.
+
+        Raises:
+            Differs: It is refused without a reason, or not refused, or nobody is told.
+        """
+        own = overlaps(modules, modules)
+        others = [pair for adapter in self.adapters.values() for pair in overlaps(modules, adapter.modules)]
+        lists = [path for path in modules.saved if self.tree.nodes[path].kind == "list"]
+        bound = [path for path in self.bound if any(f"{path}.".startswith(f"{saved}.") for saved in modules.saved)]
+        with quiet() as caught:
+            try:
+                action()
+            except Exception as error:
+                text = str(error)
+                if request.bare and isinstance(error, (TypeError, ValueError)):
+                    self.refused["a string for a list"] += 1
+                    self.restart()
+                    return False
+                if lists or self.twice(request) or self.taken(request, modules):
+                    self.refused["by PEFT itself"] += 1  # in words of its own
+                    self.restart()
+                    return False
+                reasons = [first == second or (first in text and second in text) for first, second in own + others]
+                reasons += [path in text or any(saved in text for saved in modules.saved) for path in bound]
+                reasons += [name in text for name in modules.unmatched]
+                if not isinstance(error, (TypeError, ValueError)) or not reasons:
+                    raise Differs(f"{what} raises {type(error).__name__}", text) from error
+                if not any(reasons):
+                    raise Differs("refused without the modules' names", text) from error
+                self.refused[
+                    "one adapter's own modules" if own else "other adapters' modules" if others else "forward or name"
+                ] += 1
+                if self.adapters and not own:
+                    self.agree("after a refusal", trainable=False)
+                self.restart()
+                return False
+        said = " ".join(str(warning.message) for warning in caught)
+        if lists:
+            raise Differs("a list of modules is wrapped", str(lists))
+        for name in modules.unmatched:
+            if name not in said and not self.leaves(UNSAID):
+                raise Differs("a name that means nothing is not said", name)
+        if (bound and self.leaves(BOUND)) or (self.taken(request, modules) and self.leaves(TAKEN)):
+            self.restart()
+            return False
+        return True
+
+    def can_save(self, name: str) -> bool:
+        """Whether an adapter can be saved beside the others' trained tokens."""
+        return self.token_paths <= set(self.adapters[name].rows) or not self.leaves(BESIDE_TOKENS)
+
+    def taken_in_turn(self, names: Sequence[str]) -> bool:
+        """Whether a name of one adapter means a module in the wrappers of those that come before it."""
+        adapters = [self.adapters[name] for name in names]
+        return any(
+            self.taken(adapter.request, adapter.modules, adapters[:index]) for index, adapter in enumerate(adapters)
+        ) and self.leaves(TAKEN)
+
+    def leaves(self, fault: str) -> bool:
+        """Whether this fault of stock is left as it is; it is counted then."""
+        if fault in self.leave:
+            self.left[fault] += 1
+        return fault in self.leave
+
+    @cached_property
+    def bound(self) -> list[str]:
+        """The modules whose `forward` no copy can have; a deep copy of the model is broken by them."""
+        return [path for path, node in self.tree.nodes.items() if node.forward == "closure"]
+
+    def taken(self, request: Request, modules: Resolved, others: Sequence[Adapter] | None = None) -> list[str]:
+        """Names asked for that also mean a module of PEFT's own, in a wrapper that is there by then."""
+        others = list(self.adapters.values()) if others is None else others
+        names = [*request.save, *request.targets, *(request.tokens or ())[:1]]
+        wrapped = [path for path, _ in modules.uses]
+        wrapped += [path for adapter in others for path, _ in adapter.modules.uses]
+        own = ("original_module", "modules_to_save", "token_adapter", "token_adapter.base_layer", "base_layer")
+        return [name for name in names if any(f"{path}.{part}".endswith(name) for path in wrapped for part in own)]
+
+    def twice(self, request: Request) -> list[str]:
+        """An embedding's name that stands in `modules_to_save` too, which PEFT says in words of its own."""
+        names = {*request.save, *(name for adapter in self.adapters.values() for name in adapter.request.save)}
+        return [request.tokens[0]] if request.tokens and request.tokens[0] in names else []
+
+    def agree(self, when: str, trainable: bool = True) -> None:
+        """The model is where the reference is."""
+        adapter = self.adapters[self.active]
+        same(f"output {when}", self.attempt(f"forward {when}", lambda: self.model.output(IDS)), self.output(adapter))
+        if trainable:
+            self.same_trainable(when, self.model, self.active, self.adapters)
+        self.same_keys(when)
+
+    def same_keys(self, when: str) -> None:
+        """What would be saved of each adapter."""
+        for name, other in self.adapters.items():
+            if not self.can_save(name):
+                continue
+            state = self.attempt(f"state dict {when}", lambda name=name: self.model.state(name))
+            same_weights(f"keys {when}", state, other.keys)
+
+    def same_trainable(self, when: str, subject: Subject, active: str, adapters: dict[str, Adapter]) -> None:
+        """What requires gradients, and that these are the adapter's own weights."""
+        found = subject.trainable()
+        expected: dict[tuple[str, Part], Tensor] = {}
+        if active:
+            parts = adapters[active].trainable(self.tree)
+            expected = {(active, part): value for part, value in parts.items()}
+        missing = sorted(map(str, expected.keys() - found.keys()))
+        more = found.keys() - expected.keys()
+        if self.behaviour.originals_train:
+            passive = [path for name, other in adapters.items() for path in other.modules.saved if name != active]
+            more = {
+                (owner, part) for owner, part in more
+                if owner or not any(part[1].startswith(f"{path}.") for path in passive)
+            }  # fmt: skip
+        if missing or more:
+            raise Differs(f"trainable {when}", f"missing {missing}, more {sorted(map(str, more))}")
+        for key, value in expected.items():
+            same(f"trained weights {when}", found[key].detach(), value)
+
+
+def kind_of(modules: Resolved) -> str:
+    """What an adapter has, in few words."""
+    return "+".join(sorted({kind for _, kind in modules.uses})) or "nothing"
+
+
+def same(what: str, found: Tensor, expected: Tensor) -> None:
+    """Two tensors are equal, but for rounding.
+
+    Raises:
+        Differs: They are not.
+    """
+    if found.shape != expected.shape:
+        raise Differs(what, f"shape {tuple(found.shape)}, not {tuple(expected.shape)}")
+    difference = (found - expected).abs().max().item()
+    if not difference <= TOLERANCE:
+        raise Differs(what, f"off by {difference:.3g}")
+
+
+def same_weights(what: str, found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Two state dicts have the same keys and values.
+
+    Raises:
+        Differs: They do not.
+    """
+    if found.keys() != expected.keys():
+        missing, more = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+        raise Differs(what, f"missing {missing}, more {more}")
+    for key, value in found.items():
+        same(f"{what}, value", value, expected[key])
+
+
+def replay(
+    tree: dict[str, Any], plan: list[dict[str, Any]], behaviour: Behaviour, leave: frozenset[str]
+) -> Differs | None:
+    """Do a sequence again.
+
+    Returns:
+        What differs, if anything does.
+    """
+    sequence = Trial(Tree(Node.from_json(tree)), behaviour, leave)
+    try:
+        for step in plan:
+            sequence.do(**step)
+    except Differs as found:
+        return found
+    finally:
+        sequence.close()
+    return None
