@@ -33,8 +33,9 @@ def check(patches: Sequence[Patch]) -> None:
 
 
 def _check(patch: Patch, number: int, total: int) -> None:
-    if not patch.subject.startswith(f"[PATCH {number}/{total}] "):
-        raise PatchsetError(f"the subject must start with [PATCH {number}/{total}], not {patch.subject[:20]!r}")
+    place = f"{number:0{len(str(total))}}/{total}"  # git fills up with zeros: 01/10
+    if not patch.subject.startswith(f"[PATCH {place}] "):
+        raise PatchsetError(f"the subject must start with [PATCH {place}], not {patch.subject[:20]!r}")
     if not patch.path.name.startswith(f"{number:04}-"):
         raise PatchsetError(f"the file's name must start with {number:04}-, its place in the series")
     if missing := [name for name in _REQUIRED if patch.field(name) is None]:
