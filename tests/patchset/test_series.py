@@ -98,6 +98,14 @@ def test_headers(series: Path, old: str, new: str, message: str) -> None:
         _headers.check([read_patch(path)])
 
 
+def test_place_among_ten_or_more(series: Path) -> None:
+    one = (series / "0001-thing.patch").read_text()
+    for number in range(1, 11):
+        (series / f"{number:04}-thing.patch").write_text(one.replace("[PATCH 1/1]", f"[PATCH {number:02}/10]"))
+    patches = [read_patch(path) for path in sorted(series.glob("*.patch"))]
+    _headers.check(patches)
+
+
 def test_name_says_the_place(series: Path) -> None:
     (series / "0001-thing.patch").rename(series / "0002-thing.patch")
     with pytest.raises(PatchsetError, match="must start with 0001-"):
