@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.oracle.left import BESIDE_TOKENS, BOUND, LEFT, NAMED, OWN_SET, PASSIVE, TAKEN, UNSAID
-from tests.oracle.reference import Adapter, Part, Reference, Request, Resolved, overlaps, resolve
+from tests.oracle.left import BESIDE_TOKENS, BOUND, INNER_LIST, LEFT, NAMED, OWN_SET, PASSIVE, TAKEN, UNSAID
+from tests.oracle.reference import Adapter, Part, Reference, Request, Resolved, is_inside, overlaps, resolve
 from tests.oracle.releases import Behaviour
 from tests.oracle.subject import Subject, quiet
 from tests.oracle.trees import Node, Tree
@@ -222,7 +222,10 @@ class Trial:
 
     def do_delete(self, name: str, then: str) -> None:
         """Delete an adapter, the active one perhaps; another is active then."""
-        if not self.behaviour.survives_delete:
+        lora = [adapter.modules.lora for adapter in self.adapters.values()]
+        if not self.behaviour.survives_delete or not lora[0] or any(paths != lora[0] for paths in lora):
+            # PEFT chooses who is active next from one of the LoRA layers; where that has none, the copy that was active
+            # is left with its gradients, in stock as well
             self.do_switch(then)
         self.attempt("delete", lambda: self.model.model.delete_adapter(name))
         del self.adapters[name]
@@ -319,6 +322,9 @@ class Trial:
                 if isinstance(error, AttributeError) and self.owns_set and self.leaves(OWN_SET):
                     self.restart()
                     return False
+                if self.inner_list(request, modules) and self.leaves(INNER_LIST):
+                    self.restart()
+                    return False
                 if lists or self.twice(request) or self.taken(request, modules):
                     self.refused["by PEFT itself"] += 1  # in words of its own
                     self.restart()
@@ -333,7 +339,8 @@ class Trial:
                 self.refused[
                     "one adapter's own modules" if own else "other adapters' modules" if others else "forward or name"
                 ] += 1
-                if self.adapters and not own:
+                nested = any(first != second and first in text and second in text for first, second in others)
+                if self.adapters and nested:
                     self.agree("after a refusal", trainable=False)
                 self.restart()
                 return False
@@ -364,6 +371,12 @@ class Trial:
         if fault in self.leave:
             self.left[fault] += 1
         return fault in self.leave
+
+    def inner_list(self, request: Request, modules: Resolved) -> bool:
+        """Whether a list is named inside of a module that is found by the end of its last name only."""
+        outer = [path for path in modules.saved if not any(f".{path}".endswith(f".{name}") for name in request.save)]
+        lists = [path for path in self.tree.of_kind("list") if any(path.endswith(name) for name in request.save)]
+        return any(is_inside(path, saved) for path in lists for saved in outer)
 
     @property
     def owns_set(self) -> bool:
