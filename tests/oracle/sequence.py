@@ -80,6 +80,9 @@ class Trial:
         self.active = ""
         self.wrapped: set[str] = set()  # what was ever saved whole, or had tokens, in this model
         self.token_paths: set[str] = set()
+        self.deleted: list[
+            Resolved
+        ] = []  # of deleted adapters: PEFT's layers stay when the last adapter of one is gone
 
     def close(self) -> None:
         """Throw away the files."""
@@ -206,6 +209,7 @@ class Trial:
         self.subject = subject
         self.wrapped = {path for adapter in self.adapters.values() for path in adapter.modules.saved}
         self.token_paths = {path for adapter in self.adapters.values() for path in adapter.modules.tokens}
+        self.deleted = []
         for name in names[1:]:
             self.attempt("load one more", lambda name=name: subject.load_more(self.files[name][0], name))
         for name in names:
@@ -228,7 +232,7 @@ class Trial:
             # is left with its gradients, in stock as well
             self.do_switch(then)
         self.attempt("delete", lambda: self.model.model.delete_adapter(name))
-        del self.adapters[name]
+        self.deleted.append(self.adapters.pop(name).modules)
         if self.behaviour.survives_delete:
             self.do_switch(then)
         else:
@@ -307,7 +311,8 @@ class Trial:
             Differs: It is refused without a reason, or not refused, or nobody is told.
         """
         own = overlaps(modules, modules)
-        others = [pair for adapter in self.adapters.values() for pair in overlaps(modules, adapter.modules)]
+        there = [*(adapter.modules for adapter in self.adapters.values()), *self.deleted]
+        others = [pair for used in there for pair in overlaps(modules, used)]
         lists = [path for path in modules.saved if self.tree.nodes[path].kind == "list"]
         bound = [path for path in self.bound if any(f"{path}.".startswith(f"{saved}.") for saved in modules.saved)]
         with quiet() as caught:
