@@ -16,7 +16,7 @@ NAMES = (
 PEFTS_OWN = ("original_module", "modules_to_save", "token_adapter")
 ADAPTERS = ("alpha", "beta", "gamma")
 KINDS = ("linear",) * 8 + ("block",) * 6 + ("list", "embedding", "embedding", "scale", "scale", "keyword")
-FORWARDS = ("class",) * 10 + ("method", "partial", "object", "closure")
+FORWARDS = ("class",) * 22 + ("method", "partial", "object") * 2 + ("closure",)
 MAX_LEAVES = 8
 
 

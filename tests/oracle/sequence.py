@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.oracle.left import BESIDE_TOKENS, BOUND, LEFT, NAMED, PASSIVE, TAKEN, UNSAID
-from tests.oracle.reference import Adapter, Part, Reference, Request, Resolved, overlaps, resolve
+from tests.oracle.left import BESIDE_TOKENS, BOUND, INNER_LIST, LEFT, NAMED, OWN_SET, PASSIVE, TAKEN, UNSAID
+from tests.oracle.reference import Adapter, Part, Reference, Request, Resolved, is_inside, overlaps, resolve
 from tests.oracle.releases import Behaviour
 from tests.oracle.subject import Subject, quiet
 from tests.oracle.trees import Node, Tree
@@ -80,6 +80,9 @@ class Trial:
         self.active = ""
         self.wrapped: set[str] = set()  # what was ever saved whole, or had tokens, in this model
         self.token_paths: set[str] = set()
+        self.deleted: list[
+            Resolved
+        ] = []  # of deleted adapters: PEFT's layers stay when the last adapter of one is gone
 
     def close(self) -> None:
         """Throw away the files."""
@@ -206,6 +209,7 @@ class Trial:
         self.subject = subject
         self.wrapped = {path for adapter in self.adapters.values() for path in adapter.modules.saved}
         self.token_paths = {path for adapter in self.adapters.values() for path in adapter.modules.tokens}
+        self.deleted = []
         for name in names[1:]:
             self.attempt("load one more", lambda name=name: subject.load_more(self.files[name][0], name))
         for name in names:
@@ -222,10 +226,13 @@ class Trial:
 
     def do_delete(self, name: str, then: str) -> None:
         """Delete an adapter, the active one perhaps; another is active then."""
-        if not self.behaviour.survives_delete:
+        lora = [adapter.modules.lora for adapter in self.adapters.values()]
+        if not self.behaviour.survives_delete or not lora[0] or any(paths != lora[0] for paths in lora):
+            # PEFT chooses who is active next from one of the LoRA layers; where that has none, the copy that was active
+            # is left with its gradients, in stock as well
             self.do_switch(then)
         self.attempt("delete", lambda: self.model.model.delete_adapter(name))
-        del self.adapters[name]
+        self.deleted.append(self.adapters.pop(name).modules)
         if self.behaviour.survives_delete:
             self.do_switch(then)
         else:
@@ -304,7 +311,8 @@ class Trial:
             Differs: It is refused without a reason, or not refused, or nobody is told.
         """
         own = overlaps(modules, modules)
-        others = [pair for adapter in self.adapters.values() for pair in overlaps(modules, adapter.modules)]
+        there = [*(adapter.modules for adapter in self.adapters.values()), *self.deleted]
+        others = [pair for used in there for pair in overlaps(modules, used)]
         lists = [path for path in modules.saved if self.tree.nodes[path].kind == "list"]
         bound = [path for path in self.bound if any(f"{path}.".startswith(f"{saved}.") for saved in modules.saved)]
         with quiet() as caught:
@@ -314,6 +322,12 @@ class Trial:
                 text = str(error)
                 if request.bare and isinstance(error, (TypeError, ValueError)):
                     self.refused["a string for a list"] += 1
+                    self.restart()
+                    return False
+                if isinstance(error, AttributeError) and self.owns_set and self.leaves(OWN_SET):
+                    self.restart()
+                    return False
+                if self.inner_list(request, modules) and self.leaves(INNER_LIST):
                     self.restart()
                     return False
                 if lists or self.twice(request) or self.taken(request, modules):
@@ -330,7 +344,8 @@ class Trial:
                 self.refused[
                     "one adapter's own modules" if own else "other adapters' modules" if others else "forward or name"
                 ] += 1
-                if self.adapters and not own:
+                nested = any(first != second and first in text and second in text for first, second in others)
+                if self.adapters and nested:
                     self.agree("after a refusal", trainable=False)
                 self.restart()
                 return False
@@ -362,6 +377,17 @@ class Trial:
             self.left[fault] += 1
         return fault in self.leave
 
+    def inner_list(self, request: Request, modules: Resolved) -> bool:
+        """Whether a list is named inside of a module that is found by the end of its last name only."""
+        outer = [path for path in modules.saved if not any(f".{path}".endswith(f".{name}") for name in request.save)]
+        lists = [path for path in self.tree.of_kind("list") if any(path.endswith(name) for name in request.save)]
+        return any(is_inside(path, saved) for path in lists for saved in outer)
+
+    @property
+    def owns_set(self) -> bool:
+        """Whether the model has a child where the release wants a set of names."""
+        return not self.behaviour.keeps_set and "modules_to_save" in self.tree.nodes
+
     @cached_property
     def bound(self) -> list[str]:
         """The modules whose `forward` no copy can have; a deep copy of the model is broken by them."""
@@ -370,11 +396,16 @@ class Trial:
     def taken(self, request: Request, modules: Resolved, others: Sequence[Adapter] | None = None) -> list[str]:
         """Names asked for that also mean a module of PEFT's own, in a wrapper that is there by then."""
         others = list(self.adapters.values()) if others is None else others
-        names = [*request.save, *request.targets, *(request.tokens or ())[:1]]
-        wrapped = [path for path, _ in modules.uses]
-        wrapped += [path for adapter in others for path, _ in adapter.modules.uses]
+        wrapped = [path for adapter in others for path, _ in adapter.modules.uses]
+        names = [(name, wrapped) for name in (*request.save, *request.targets)]
+        if request.tokens:
+            names.append((request.tokens[0], [*wrapped, *modules.saved, *modules.lora]))
         own = ("original_module", "modules_to_save", "token_adapter", "token_adapter.base_layer", "base_layer")
-        return [name for name in names if any(f"{path}.{part}".endswith(name) for path in wrapped for part in own)]
+        return [
+            name
+            for name, paths in names
+            if any(f".{path}.{part}".endswith(f".{name}") for path in paths for part in own)
+        ]
 
     def twice(self, request: Request) -> list[str]:
         """An embedding's name that stands in `modules_to_save` too, which PEFT says in words of its own."""
@@ -407,11 +438,11 @@ class Trial:
         missing = sorted(map(str, expected.keys() - found.keys()))
         more = found.keys() - expected.keys()
         if self.behaviour.originals_train:
-            passive = [path for name, other in adapters.items() for path in other.modules.saved if name != active]
-            more = {
-                (owner, part) for owner, part in more
-                if owner or not any(part[1].startswith(f"{path}.") for path in passive)
-            }  # fmt: skip
+            passive = {path for other in adapters.values() for path in other.modules.saved}
+            passive |= self.wrapped if subject is self.subject else set()
+            passive -= set(adapters[active].modules.saved) if active else set()
+            tensors = {id(self.tree.weights[name]) for path in passive for name in self.tree.inside(path)}
+            more = {(owner, part) for owner, part in more if owner or id(self.tree.weights[part[1]]) not in tensors}
         if missing or more:
             raise Differs(f"trainable {when}", f"missing {missing}, more {sorted(map(str, more))}")
         for key, value in expected.items():
