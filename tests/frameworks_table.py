@@ -77,7 +77,7 @@ def row(run: Mapping[str, Any]) -> list[str]:
 
 def said(outcomes: Mapping[str, str]) -> str:
     """What was shown, and what was to be shown and was not."""
-    return ", ".join(what if outcome == "passed" else f"FAILED: {what}" for what, outcome in sorted(outcomes.items()))
+    return "; ".join(what if outcome == "passed" else f"FAILED: {what}" for what, outcome in sorted(outcomes.items()))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def test_all_of_a_run_is_told() -> None:
         "`peft<=0.17.1`",
         "`peft<=0.17.1`; with the local version ImportError",
         "SFT",
-        "FAILED: DPO, SFT",
+        "FAILED: DPO; SFT",
         "`0.17.1-1kwargs1`",
         "5.6.0, 2.13.0, 3.11",
     ]
