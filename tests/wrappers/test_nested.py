@@ -201,7 +201,11 @@ def test_trainable_tokens_inside_a_saved_module() -> None:
         get_peft_model(Bert(), both)
 
 
-@pytest.mark.parametrize("child", ["original_module", "modules_to_save"])
+# up to 0.15 the base model gets a list of that name
+OWN_LIST = pytest.mark.stock_fails("<0.16", raises=ValueError, match="ModuleDict update sequence", left="<0.16")
+
+
+@pytest.mark.parametrize("child", ["original_module", pytest.param("modules_to_save", marks=OWN_LIST)])
 @pytest.mark.parametrize("name", ["head", "proj"])
 @pytest.mark.row("nested names: the model's own original_module and modules_to_save")
 def test_children_named_as_a_wrappers(name: str, child: str, tmp_path: Path) -> None:
