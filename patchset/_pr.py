@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         for number, patch in enumerate(to_send(release), 1):
             with console.status(f"{number}: {patch.slug}"):
                 request = _request(patch, release, clone, stage, python)
-                folder = stage / "kit" / f"{number}-{patch.slug}"
+                folder = stage / "kit" / f"{number:02}-{patch.slug}"
                 _kit.write(folder, request)
             on = f"on top of {', '.join(request.needs)}" if request.needs else "by itself"
             written.append(Change(folder.name, f"{request.size} lines, {on}; {_tests(request)}"))

@@ -146,7 +146,7 @@ def test_amended_reworded_split_dropped_and_added(tool: Run, checkout: Path, git
     assert "0.18.0: applies, locked its new digest" in result.stdout
     assert "lacks the DEP-3 fields" in result.stderr
     text = (checkout / "patches" / release.series / names[0]).read_text()
-    assert f"Subject: [PATCH 1/{count + 1}] Take any arguments\n" in text
+    assert f"Subject: [PATCH 01/{count + 1}] Take any arguments\n" in text
     assert sorted(names) == sorted(path.name for path in (checkout / "patches" / release.series).glob("*.patch"))
 
 
