@@ -200,11 +200,15 @@ def main() -> None:
     parser.add_argument(
         "--budget", type=float, default=60, metavar="S", help="no new round of a size after (default: 60)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    parser.add_argument("--render", type=Path, metavar="FILE", help="print the table of written figures instead")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
         return serve()
+    if arguments.render:
+        found = json.loads(arguments.render.read_text())
+        return print(table([Cell(**cell) for cell in found["cells"]]))
     with tempfile.TemporaryDirectory() as scratch:
         stock, patched = arguments.stock, arguments.patched
         if not (stock and patched):
@@ -213,22 +217,22 @@ def main() -> None:
         for side in sides:
             side.ask(100, 10)  # a first round that does not count
         sizes = [(size, matches) for size in arguments.modules for matches in arguments.matches if matches <= size]
-        cells = []
+        (theirs, torch, transformers), ours = sides[0].versions, sides[1].versions[0]
+        versions = {"stock": theirs, "patched": ours, "torch": torch, "transformers": transformers}
+        cells: list[Cell] = []
         for modules, matches in sizes:
             cells.append(compare(sides, modules, matches, arguments.budget))
             print(row(cells[-1]), file=sys.stderr, flush=True)
+            if arguments.json:  # after each, since the last take long
+                arguments.json.parent.mkdir(parents=True, exist_ok=True)
+                found = {**versions, "python": platform.python_version(), "cells": [vars(cell) for cell in cells]}
+                arguments.json.write_text(json.dumps(found, indent=1) + "\n")
         for side in sides:
             side.close()
-    (theirs, torch, transformers), ours = sides[0].versions, sides[1].versions[0]
     print(f"{theirs} and {ours}, torch {torch}, transformers {transformers}, Python {platform.python_version()}\n")
     print(table(cells))
     worst = max(ratio for cell in cells for ratio in cell.ratio.values())
     print(f"\nlargest ratio: {worst:.2f}, goal: at most {GOAL}")
-    if arguments.json:
-        versions = {"stock": theirs, "patched": ours, "torch": torch, "transformers": transformers}
-        found = {**versions, "python": platform.python_version(), "cells": [vars(cell) for cell in cells]}
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
