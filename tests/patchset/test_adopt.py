@@ -81,7 +81,7 @@ def pinned(checkout: Path, version: str) -> dict[str, Any]:
     [
         ("0.19.0", {"inactive-attributes", "tokens-tied-names", "tokens-tied-adapters"}),
         ("0.20.0", {"forward-kwargs"}),
-        ("0.21.0", {"prefix-in-name", "tokens-unmerge", "unload-inactive"}),
+        ("0.21.0", {"prefix-in-name", "unload-inactive"}),
     ],
 )
 def test_history(tool: Run, checkout: Path, tmp_path: Path, version: str, retired: set[str]) -> None:
