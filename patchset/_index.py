@@ -72,9 +72,13 @@ def settings(environ: Mapping[str, str] = os.environ) -> IndexSettings:
 
 def find_links_folders(environ: Mapping[str, str] = os.environ) -> list[Path]:
     """The folders of this machine among pip's and uv's find-links, by their variables alone."""
-    links = [*_words(environ.get("UV_FIND_LINKS"), ","), *_words(environ.get("PIP_FIND_LINKS"))]
+    links = _find_links(environ)
     paths = [url2pathname(urlsplit(link).path) if link.startswith("file:") else link for link in links]
     return [Path(path).expanduser() for path in paths if Path(path).expanduser().is_dir()]
+
+
+def _find_links(environ: Mapping[str, str]) -> list[str]:
+    return [*_words(environ.get("UV_FIND_LINKS"), ","), *_words(environ.get("PIP_FIND_LINKS"))]
 
 
 def offline(environ: Mapping[str, str] = os.environ) -> str | None:
@@ -83,7 +87,9 @@ def offline(environ: Mapping[str, str] = os.environ) -> str | None:
     It has to be known before anything can be installed that could try: a front end that cannot get the client for the
     download speaks of the client, not of the sdist that is missing.
     """
-    for name in ("PIP_NO_INDEX", "UV_OFFLINE"):
+    # a page of links is asked without an index too
+    remote = any(link.startswith(("http:", "https:")) for link in _find_links(environ))
+    for name in ("UV_OFFLINE",) if remote else ("PIP_NO_INDEX", "UV_OFFLINE"):
         if environ.get(name, "").lower() in _TRUE:
             return f"{name} is set"
     for scheme, proxy in getproxies().items():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from patchset._errors import PatchsetError
-from patchset._index import redacted, settings
+from patchset._index import offline, redacted, settings
 from patchset._pins import RELEASES, chosen, find, load
 
 FOURTEEN = [
@@ -101,3 +101,8 @@ def test_index_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 def test_redacted() -> None:
     assert redacted("see https://u:p@host/simple and http://t@h/") == "see https://host/simple and http://h/"
+
+
+def test_a_page_of_links_can_serve_without_an_index() -> None:
+    assert offline({"PIP_NO_INDEX": "1"}) == "PIP_NO_INDEX is set"
+    assert offline({"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "https://example.org/links"}) != "PIP_NO_INDEX is set"
