@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.oracle.left import BESIDE_TOKENS, BOUND, INNER_LIST, LEFT, NAMED, OWN_SET, PASSIVE, TAKEN, UNSAID
+from tests.oracle.left import INNER_LIST, LEFT, OWN_SET, PASSIVE, TAKEN
 from tests.oracle.reference import Adapter, Part, Reference, Request, Resolved, is_inside, overlaps, resolve
 from tests.oracle.releases import Behaviour
 from tests.oracle.subject import Subject, quiet
@@ -79,7 +79,6 @@ class Trial:
         self.subject: Subject | None = None
         self.active = ""
         self.wrapped: set[str] = set()  # what was ever saved whole, or had tokens, in this model
-        self.token_paths: set[str] = set()
         self.deleted: list[
             Resolved
         ] = []  # of deleted adapters: PEFT's layers stay when the last adapter of one is gone
@@ -150,7 +149,6 @@ class Trial:
             raise Differs("other LoRA layers", f"{sorted(adapter.lora)}, not {sorted(modules.lora)}")
         self.adapters[name] = adapter
         self.wrapped |= set(modules.saved)
-        self.token_paths |= set(modules.tokens)
         self.do_switch(name)
         self.do_train(name)
 
@@ -183,8 +181,6 @@ class Trial:
 
     def do_save(self, name: str) -> None:
         """Write an adapter to a folder."""
-        if not self.can_save(name):
-            return
         self.saves += 1
         folder = self.scratch / str(self.saves)
         found = self.attempt("save", lambda: self.model.save(name, folder))
@@ -201,14 +197,13 @@ class Trial:
 
     def do_load_together(self, names: Sequence[str]) -> None:
         """All adapters into one base model; goes on with that."""
-        if not all(map(self.can_save, names)) or self.taken_in_turn(names):
+        if self.taken_in_turn(names):
             return
         for name in names:
             self.do_save(name)
         subject = self.attempt("load", lambda: Subject.load(self.fresh(), self.files[names[0]][0], names[0], True))
         self.subject = subject
         self.wrapped = {path for adapter in self.adapters.values() for path in adapter.modules.saved}
-        self.token_paths = {path for adapter in self.adapters.values() for path in adapter.modules.tokens}
         self.deleted = []
         for name in names[1:]:
             self.attempt("load one more", lambda name=name: subject.load_more(self.files[name][0], name))
@@ -217,8 +212,6 @@ class Trial:
 
     def do_reload(self, name: str) -> None:
         """An adapter's saved weights in place of those that it has."""
-        if not self.can_save(name):
-            return
         folder, adapter = self.files[name]
         self.attempt("load over", lambda: self.model.load_more(folder, name))
         self.adapters[name] = adapter.snapshot()
@@ -272,8 +265,7 @@ class Trial:
         """Merge or unload a copy of the model, the active adapter or the one that is named."""
         name = names[0] if names else self.active
         adapter = self.adapters[name].snapshot()
-        other = (name != self.active and self.wrapped) or not self.token_paths <= set(adapter.rows)
-        if self.bound or (names and other and self.leaves(NAMED)):
+        if self.bound:
             return
         if (
             not self.behaviour.merges_passive
@@ -324,7 +316,7 @@ class Trial:
                     self.refused["a string for a list"] += 1
                     self.restart()
                     return False
-                if isinstance(error, AttributeError) and self.owns_set and self.leaves(OWN_SET):
+                if isinstance(error, (AttributeError, TypeError)) and self.owns_set and self.leaves(OWN_SET):
                     self.restart()
                     return False
                 if self.inner_list(request, modules) and self.leaves(INNER_LIST):
@@ -354,16 +346,14 @@ class Trial:
         if lists:
             raise Differs("a list of modules is wrapped", str(lists))
         for name in modules.unmatched:
-            if name not in said and not self.leaves(UNSAID):
+            if name not in said:
                 raise Differs("a name that means nothing is not said", name)
-        if (bound and self.leaves(BOUND)) or (self.taken(request, modules) and self.leaves(TAKEN)):
+        if bound:
+            raise Differs("a copy that cannot train is not refused", str(bound))
+        if self.taken(request, modules) and self.leaves(TAKEN):
             self.restart()
             return False
         return True
-
-    def can_save(self, name: str) -> bool:
-        """Whether an adapter can be saved beside the others' trained tokens."""
-        return self.token_paths <= set(self.adapters[name].rows) or not self.leaves(BESIDE_TOKENS)
 
     def taken_in_turn(self, names: Sequence[str]) -> bool:
         """Whether a name of one adapter means a module in the wrappers of those that come before it."""
@@ -402,10 +392,14 @@ class Trial:
         if request.tokens:
             names.append((request.tokens[0], [*wrapped, *modules.saved, *modules.lora]))
         own = ("original_module", "modules_to_save", "token_adapter", "token_adapter.base_layer", "base_layer")
+
+        def inside(path: str) -> list[str]:
+            """The names of PEFT's modules in the wrapper of `path`, and of those inside of the original."""
+            originals = [node.replace(path, "original_module", 1) for node in self.tree.nodes if is_inside(node, path)]
+            return [f".{path}.{part}" for part in (*own, *originals)]
+
         return [
-            name
-            for name, paths in names
-            if any(f".{path}.{part}".endswith(f".{name}") for path in paths for part in own)
+            name for name, paths in names if any(x.endswith(f".{name}") for path in paths for x in inside(path))
         ]
 
     def twice(self, request: Request) -> list[str]:
@@ -424,8 +418,6 @@ class Trial:
     def same_keys(self, when: str) -> None:
         """What would be saved of each adapter."""
         for name, other in self.adapters.items():
-            if not self.can_save(name):
-                continue
             state = self.attempt(f"state dict {when}", lambda name=name: self.model.state(name))
             same_weights(f"keys {when}", state, other.keys)
 

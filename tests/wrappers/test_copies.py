@@ -103,6 +103,17 @@ def test_other_adapter_leaves_the_original_frozen() -> None:
     assert trainable(model, "head") == set(), "the original trains"
 
 
+@pytest.mark.stock_fails("<0.18", raises=AssertionError, match="another adapter's copy is active", left="<0.18")
+@pytest.mark.row("copy: of another adapter, after adapters were disabled")
+def test_enabled_again_while_the_active_adapter_has_no_copy() -> None:
+    model = two_adapters(config("head"), config())
+    model.set_adapter("other")
+    expected = model(IDS)
+    with model.disable_adapter():
+        pass
+    assert torch.equal(model(IDS), expected), "another adapter's copy is active"
+
+
 @pytest.mark.stock_fails(">=0.15", raises=AssertionError, match="torch.bfloat16", left=">=0.15")
 @pytest.mark.row("copy: trains in float32, as LoRA's weights do")
 def test_copy_of_a_half_precision_module() -> None:

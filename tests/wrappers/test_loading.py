@@ -31,6 +31,22 @@ def test_second_adapter_brings_its_own_module(low_cpu_mem_usage: bool, tmp_path:
     torch.testing.assert_close(other(IDS), model(IDS))
 
 
+@pytest.mark.stock_fails(">=0.15.1", raises=KeyError, match="trainable_tokens_delta")
+@pytest.mark.row("load: an adapter without trained tokens beside one that has them")
+def test_adapters_with_and_without_trained_tokens(tmp_path: Path) -> None:
+    plain = Net()
+    model = get_peft_model(copy.deepcopy(plain), config("head", trainable_token_indices={"emb": [1, 3]}))
+    train(model)
+    model.add_adapter("other", config("head", init_lora_weights=False))
+    model.save_pretrained(tmp_path)
+    loaded = PeftModel.from_pretrained(plain, tmp_path / "other", "other")
+    loaded.load_adapter(tmp_path, "default")
+    for name in ("default", "other"):
+        model.set_adapter(name)
+        loaded.set_adapter(name)
+        torch.testing.assert_close(loaded(IDS), model(IDS))
+
+
 class LoraNamed(nn.Module):
     """A model with a module of its own whose name holds LoRA's prefix."""
 
