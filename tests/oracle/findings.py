@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.oracle.sequence import Differs, Trial
+from tests.oracle.agreement import Differs
+from tests.oracle.sequence import Trial
 
 
 @dataclass

@@ -10,10 +10,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from packaging.version import Version
 
 from tests.oracle import choices
+from tests.oracle.agreement import Differs
 from tests.oracle.findings import Findings
 from tests.oracle.left import LEFT
 from tests.oracle.releases import Behaviour
-from tests.oracle.sequence import Differs, Trial
+from tests.oracle.sequence import Trial
 
 INDEX = st.integers(0, 5)
 # One draw for a tree or a request: many small ones would cost more than the test itself. Bytes, since of whole numbers

@@ -17,31 +17,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tests.oracle.agreement import Differs, same, same_weights
 from tests.oracle.left import INNER_LIST, LEFT, OWN_SET, PASSIVE, TAKEN
-from tests.oracle.reference import Adapter, Part, Reference, Request, Resolved, is_inside, overlaps, resolve
+from tests.oracle.names import inner_list, kind_of, taken, twice
+from tests.oracle.reference import Adapter, Part, Reference, Request, Resolved, overlaps, resolve
 from tests.oracle.releases import Behaviour
 from tests.oracle.subject import Subject, quiet
 from tests.oracle.trees import Node, Tree
 
 IDS = torch.tensor([[0, 1, 2], [3, 4, 1]])  # every row of the vocabulary
 RATE = 0.5
-TOLERANCE = 1e-9
 # a RAM disk, where there is one
 SCRATCH = next((folder for folder in ("/dev/shm",) if Path(folder).is_dir()), None)
-
-
-class Differs(AssertionError):
-    """PEFT does not do what the reference does.
-
-    Attributes:
-        kind: What differs, in few words, the same for the same mistake.
-        detail: How.
-    """
-
-    def __init__(self, kind: str, detail: str) -> None:
-        super().__init__(f"{kind}: {detail}")
-        self.kind = kind
-        self.detail = detail
 
 
 class Trial:
@@ -267,11 +254,8 @@ class Trial:
         adapter = self.adapters[name].snapshot()
         if self.bound:
             return
-        if (
-            not self.behaviour.merges_passive
-            and not self.wrapped <= set(adapter.modules.saved)
-            and self.leaves(PASSIVE)
-        ):
+        passive = not self.wrapped <= set(adapter.modules.saved) and not names
+        if passive and not self.behaviour.merges_passive and self.leaves(PASSIVE):
             return
         model = copy.deepcopy(self.model.model)
         if merge:
@@ -319,10 +303,14 @@ class Trial:
                 if isinstance(error, (AttributeError, TypeError)) and self.owns_set and self.leaves(OWN_SET):
                     self.restart()
                     return False
-                if self.inner_list(request, modules) and self.leaves(INNER_LIST):
+                if inner_list(self.tree, request, modules) and self.leaves(INNER_LIST):
                     self.restart()
                     return False
-                if lists or self.twice(request) or self.taken(request, modules):
+                if (
+                    lists
+                    or twice(request, self.adapters.values())
+                    or taken(self.tree, request, modules, self.adapters.values())
+                ):
                     self.refused["by PEFT itself"] += 1  # in words of its own
                     self.restart()
                     return False
@@ -350,7 +338,7 @@ class Trial:
                 raise Differs("a name that means nothing is not said", name)
         if bound:
             raise Differs("a copy that cannot train is not refused", str(bound))
-        if self.taken(request, modules) and self.leaves(TAKEN):
+        if taken(self.tree, request, modules, self.adapters.values()) and self.leaves(TAKEN):
             self.restart()
             return False
         return True
@@ -359,7 +347,8 @@ class Trial:
         """Whether a name of one adapter means a module in the wrappers of those that come before it."""
         adapters = [self.adapters[name] for name in names]
         return any(
-            self.taken(adapter.request, adapter.modules, adapters[:index]) for index, adapter in enumerate(adapters)
+            taken(self.tree, adapter.request, adapter.modules, adapters[:index])
+            for index, adapter in enumerate(adapters)
         ) and self.leaves(TAKEN)
 
     def leaves(self, fault: str) -> bool:
@@ -367,12 +356,6 @@ class Trial:
         if fault in self.leave:
             self.left[fault] += 1
         return fault in self.leave
-
-    def inner_list(self, request: Request, modules: Resolved) -> bool:
-        """Whether a list is named inside of a module that is found by the end of its last name only."""
-        outer = [path for path in modules.saved if not any(f".{path}".endswith(f".{name}") for name in request.save)]
-        lists = [path for path in self.tree.of_kind("list") if any(path.endswith(name) for name in request.save)]
-        return any(is_inside(path, saved) for path in lists for saved in outer)
 
     @property
     def owns_set(self) -> bool:
@@ -383,29 +366,6 @@ class Trial:
     def bound(self) -> list[str]:
         """The modules whose `forward` no copy can have; a deep copy of the model is broken by them."""
         return [path for path, node in self.tree.nodes.items() if node.forward == "closure"]
-
-    def taken(self, request: Request, modules: Resolved, others: Sequence[Adapter] | None = None) -> list[str]:
-        """Names asked for that also mean a module of PEFT's own, in a wrapper that is there by then."""
-        others = list(self.adapters.values()) if others is None else others
-        wrapped = [path for adapter in others for path, _ in adapter.modules.uses]
-        names = [(name, wrapped) for name in (*request.save, *request.targets)]
-        if request.tokens:
-            names.append((request.tokens[0], [*wrapped, *modules.saved, *modules.lora]))
-        own = ("original_module", "modules_to_save", "token_adapter", "token_adapter.base_layer", "base_layer")
-
-        def inside(path: str) -> list[str]:
-            """The names of PEFT's modules in the wrapper of `path`, and of those inside of the original."""
-            originals = [node.replace(path, "original_module", 1) for node in self.tree.nodes if is_inside(node, path)]
-            return [f".{path}.{part}" for part in (*own, *originals)]
-
-        return [
-            name for name, paths in names if any(x.endswith(f".{name}") for path in paths for x in inside(path))
-        ]
-
-    def twice(self, request: Request) -> list[str]:
-        """An embedding's name that stands in `modules_to_save` too, which PEFT says in words of its own."""
-        names = {*request.save, *(name for adapter in self.adapters.values() for name in adapter.request.save)}
-        return [request.tokens[0]] if request.tokens and request.tokens[0] in names else []
 
     def agree(self, when: str, trainable: bool = True) -> None:
         """The model is where the reference is."""
@@ -440,37 +400,6 @@ class Trial:
             raise Differs(f"trainable {when}", f"missing {missing}, more {sorted(map(str, more))}")
         for key, value in expected.items():
             same(f"trained weights {when}", found[key].detach(), value)
-
-
-def kind_of(modules: Resolved) -> str:
-    """What an adapter has, in few words."""
-    return "+".join(sorted({kind for _, kind in modules.uses})) or "nothing"
-
-
-def same(what: str, found: Tensor, expected: Tensor) -> None:
-    """Two tensors are equal, but for rounding.
-
-    Raises:
-        Differs: They are not.
-    """
-    if found.shape != expected.shape:
-        raise Differs(what, f"shape {tuple(found.shape)}, not {tuple(expected.shape)}")
-    difference = (found - expected).abs().max().item()
-    if not difference <= TOLERANCE:
-        raise Differs(what, f"off by {difference:.3g}")
-
-
-def same_weights(what: str, found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    """Two state dicts have the same keys and values.
-
-    Raises:
-        Differs: They do not.
-    """
-    if found.keys() != expected.keys():
-        missing, more = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
-        raise Differs(what, f"missing {missing}, more {more}")
-    for key, value in found.items():
-        same(f"{what}, value", value, expected[key])
 
 
 def replay(

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from tests.oracle.agreement import Differs
 from tests.oracle.chunks import chunk
-from tests.oracle.sequence import Differs
 
 
 @pytest.mark.row("random models and operations: as the plain reference")
