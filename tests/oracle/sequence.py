@@ -224,7 +224,8 @@ class Trial:
         """Whether all adapters have LoRA, which PEFT wants, and the same modules, so that a row can have any of them."""
         wrapped = [(adapter.modules.saved, adapter.modules.tokens) for adapter in self.adapters.values()]
         lora = all(adapter.lora for adapter in self.adapters.values())
-        return lora and not self.bound and all(modules == wrapped[0] for modules in wrapped)
+        same_modules = all(modules == wrapped[0] for modules in wrapped) and self.wrapped <= set(wrapped[0][0])
+        return lora and not self.bound and same_modules
 
     def do_mix(self, names: list[str]) -> None:
         """An adapter for each row of the batch, by name; too many names are an error."""
