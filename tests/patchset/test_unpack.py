@@ -50,7 +50,9 @@ def test_refused(tmp_path: Path, bad: tarfile.TarInfo) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["inner"]
 
 
-@pytest.mark.parametrize("data", [b"", b"no archive", archive(member("p/file"))[:60]])
+@pytest.mark.parametrize(
+    "data", [b"", b"no archive", archive(member("p/file"))[:60]], ids=["empty", "text", "cut short"]
+)
 def test_not_an_archive(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(PatchsetError, match="cannot unpack p"):
         unpack(data, tmp_path, "p")

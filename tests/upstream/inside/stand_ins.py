@@ -15,7 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import tomllib
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 COMMIT = "0" * 40
 REVISIONS = ("test", "v2.0.0")  # besides main; all of them the same
