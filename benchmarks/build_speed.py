@@ -14,8 +14,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from patchset._fetch import obtain
-from patchset._pins import ROOT, select
+from patchset.pins import ROOT, select
+from patchset.sources.sdists import obtain
 
 ROUNDS = 5
 

@@ -36,7 +36,7 @@ _VERBS = {
 }
 _PYTHON = "runs upstream's tests; {release} stands for the release. Default: that of tox's environment for it"
 # Verbs whose module has another name.
-_MODULES = {"index": "_static_index"}
+_MODULES = {"build": "dist.build", "index": "dist.index", "lock": "dist.lockers"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,10 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 on success, 1 where the verb found or met something wrong; 2 for a wrong command line (argparse exits).
     """
     options = _parser().parse_args(arguments)
-    from patchset._errors import PatchsetError
+    from patchset.errors import PatchsetError
 
     try:
-        verb = importlib.import_module(f"patchset.{_MODULES.get(options.verb, f'_{options.verb}')}")
+        verb = importlib.import_module(f"patchset.{_MODULES.get(options.verb, f'verbs.{options.verb}')}")
         return int(verb.run(options))
     except (PatchsetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

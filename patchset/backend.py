@@ -7,7 +7,7 @@ Settings, by ``-C NAME=VALUE`` or as an environment variable:
 - ``sdist`` or ``PEFT_SDIST``: upstream's sdist, or a folder that holds it, instead of vendor/, cache and index.
 
 All others are handed on to setuptools, but for names that are nearly these: a misspelt one would build another release
-without a word. What a hook does is in `patchset._package`, which is imported only by the hooks
+without a word. What a hook does is in `patchset.wheels.hooks`, which is imported only by the hooks
 that build: front ends call the others in processes of their own.
 """
 
@@ -21,10 +21,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from patchset._errors import PatchsetError
-from patchset._fetch import missing, on_disk
-from patchset._index import offline
-from patchset._pins import ROOT, Request, chosen, read_toml, tagged
+from patchset.errors import PatchsetError
+from patchset.pins import ROOT, Request, chosen, read_toml, tagged
+from patchset.sources.sdists import missing, on_disk
+from patchset.sources.settings import offline
 
 Settings = dict[str, Any] | None
 _SETTINGS = ("upstream", "version", "sdist")
@@ -48,7 +48,7 @@ get_requires_for_build_editable = get_requires_for_build_wheel
 def build_wheel(wheel_directory: str, config_settings: Settings = None, metadata_directory: str | None = None) -> str:
     """Build the patched wheel and return its file name (PEP 517)."""
     with _request(config_settings) as request:
-        from patchset import _package
+        from patchset.wheels import hooks as _package
 
         return _package.wheel(request, Path(wheel_directory))
 
@@ -56,7 +56,7 @@ def build_wheel(wheel_directory: str, config_settings: Settings = None, metadata
 def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: Settings = None) -> str:
     """Write the ``.dist-info`` folder that the wheel will have, and return its name (PEP 517)."""
     with _request(config_settings) as request:
-        from patchset import _package
+        from patchset.wheels import hooks as _package
 
         return _package.metadata(request, Path(metadata_directory))
 
@@ -64,7 +64,7 @@ def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: S
 def build_sdist(sdist_directory: str, config_settings: Settings = None) -> str:
     """Build a source package that builds the same wheel without a network, and return its file name (PEP 517)."""
     with _request(config_settings) as request:
-        from patchset import _package
+        from patchset.wheels import hooks as _package
 
         return _package.sdist(request, Path(sdist_directory))
 
@@ -74,7 +74,7 @@ def build_editable(
 ) -> str:
     """Lay the patched tree out below ``vendor/`` and return the wheel that points at it (PEP 660)."""
     with _request(config_settings) as request:
-        from patchset import _package
+        from patchset.wheels import hooks as _package
 
         return _package.editable(request, Path(wheel_directory))
 

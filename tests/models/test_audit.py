@@ -11,8 +11,8 @@ import torch
 import transformers
 from torch import nn
 
-from patchset._calls import affected
-from patchset._classes import read
+from patchset.audit.calls import affected
+from patchset.audit.classes import read
 from tests.models import tiny
 
 MODELS = ["llama", "bert", "speecht5", "wav2vec2", "gemma3", "gemma4"]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from patchset._build import build_wheels
-from patchset._fetch import obtain
-from patchset._pins import ROOT, Release, find, load
+from patchset.dist.build import build_wheels
+from patchset.pins import ROOT, Release, find, load
+from patchset.sources.sdists import obtain
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

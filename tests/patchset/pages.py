@@ -14,7 +14,7 @@ from zipfile import ZipFile
 
 from packaging.requirements import Requirement
 
-from patchset._pins import ROOT, read_toml
+from patchset.pins import ROOT, read_toml
 from tests.patchset.conftest import environment
 
 PAGES = {"README": ROOT / "README.md", **{path.stem: path for path in sorted((ROOT / "docs").glob("*.md"))}}

@@ -13,10 +13,10 @@ import pytest
 import tomlkit
 from packaging.version import Version
 
-from patchset._fetch import obtain, on_disk
-from patchset._pins import ROOT, find, load
-from patchset._series import read_series
-from patchset._worktree import lay_out
+from patchset.commits.worktree import lay_out
+from patchset.pins import ROOT, find, load
+from patchset.series.patch import read_series
+from patchset.sources.sdists import obtain, on_disk
 from tests.patchset.conftest import Run, environment
 
 STATES = {"applies", "applies with changes", "is already upstream", "conflicts"}

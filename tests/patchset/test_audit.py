@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from patchset._calls import Child, affected
-from patchset._classes import read
+from patchset.audit.calls import Child, affected
+from patchset.audit.classes import read
 from tests.patchset.conftest import Run
 
 HEAD = "import torch\nfrom torch import nn\n\n\n"

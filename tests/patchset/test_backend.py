@@ -16,9 +16,9 @@ from zipfile import ZIP_STORED, ZipFile
 import pytest
 from wheel.wheelfile import WheelFile
 
-from patchset._errors import PatchsetError
-from patchset._pins import Release
-from patchset._unpack import unpack
+from patchset.errors import PatchsetError
+from patchset.pins import Release
+from patchset.sources.unpack import unpack
 from tests.patchset.conftest import environment, files
 
 WHEEL = "peft-0.18.1+kwargs.1-py3-none-any.whl"
@@ -219,7 +219,7 @@ def test_editable_tree_follows_the_patches_unless_edited(checkout: Path, tmp_pat
     now = module.read_bytes()
     module.write_bytes(now + b"# of an older patch\n")
     code = (
-        "from pathlib import Path; from patchset._editable import _digest;"
+        "from pathlib import Path; from patchset.wheels.editable import _digest;"
         f"Path({str(tree.parent / f'.{tree.name}.digest')!r}).write_text(_digest(Path({str(tree)!r})))"
     )
     done(run(sys.executable, "-c", code, cwd=checkout))
@@ -298,8 +298,8 @@ def test_unknown_release_through_pip(checkout: Path, tmp_path: Path) -> None:
 
 def test_patched_twice_is_impossible(release: Release, tmp_path: Path) -> None:
     """A patched tree takes none of its patches again: the lines they change are no longer there."""
-    from patchset._apply import apply_series
-    from patchset._tree import patch_tree
+    from patchset.series.apply import apply_series
+    from patchset.series.tree import patch_tree
 
     tree = patch_tree(release, tmp_path)
     for patch in tree.patches:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from patchset._mails import slugify
-from patchset._pins import Release, load
+from patchset.commits.mails import slugify
+from patchset.pins import Release, load
 from tests.patchset.conftest import Run, environment
 
 Git = Callable[..., str]

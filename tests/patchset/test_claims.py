@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import tomlkit
 
-from patchset._apply import added_lines
-from patchset._errors import PatchsetError
-from patchset._pins import PATCHES
-from patchset._prove import interpreter, new_tests, one_pytest_table, run_tests
-from patchset._series import read_patch
+from patchset.checks.patch_tests import interpreter, new_tests, one_pytest_table, run_tests
+from patchset.errors import PatchsetError
+from patchset.pins import PATCHES
+from patchset.series.apply import added_lines
+from patchset.series.patch import read_patch
 from tests.patchset.conftest import Run
 
 FORWARD = "0001-forward-kwargs.patch"

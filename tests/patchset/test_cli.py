@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from patchset import __main__
-from patchset._pins import Release, find, load
+from patchset.pins import Release, find, load
 from tests.patchset.conftest import Run, environment, files
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from patchset import _installed, _requested
-from patchset._errors import PatchsetError
-from patchset._findings import Finding
-from patchset._pins import Release, load
+from patchset.doctor import installed as _installed
+from patchset.doctor import requested as _requested
+from patchset.doctor.findings import Finding
+from patchset.errors import PatchsetError
+from patchset.pins import Release, load
 from tests.patchset.conftest import Run
 
 GOOD, BAD = "a" * 64, "b" * 64

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from patchset._apply import apply_series
-from patchset._digest import tree_digest
-from patchset._errors import PatchsetError
-from patchset._series import Patch, read_patch
+from patchset.errors import PatchsetError
+from patchset.series.apply import apply_series
+from patchset.series.digest import tree_digest
+from patchset.series.patch import Patch, read_patch
 from tests.patchset.conftest import environment
 
 LINES = [f"line {number}\n" for number in range(1, 31)]

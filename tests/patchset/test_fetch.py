@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from patchset import _fetch
-from patchset._errors import PatchsetError
-from patchset._pins import Release
+from patchset.errors import PatchsetError
+from patchset.pins import Release
+from patchset.sources import sdists as _fetch
 
 USER, PASSWORD = "me", "secret word"
 

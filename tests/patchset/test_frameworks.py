@@ -10,9 +10,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from patchset import _installed
-from patchset._frameworks import checks, frameworks, newest, wheel_of
-from patchset._pins import Release, find, load
+from patchset.doctor import installed as _installed
+from patchset.doctor.frameworks import checks, frameworks, newest, wheel_of
+from patchset.pins import Release, find, load
 from tests.patchset.test_doctor import said
 
 # As LLaMA-Factory 0.9.4, axolotl 0.18.0, TRL 1.16.0 and diffusers 0.42.1 have it.
@@ -149,7 +149,7 @@ def doctor(site: Path) -> str:
 
 def patched(site: Path, release: Release, tagged: bool) -> None:
     """As far as `doctor` looks for which peft it is: version, and the SBOM."""
-    from patchset._sbom import SBOM, sbom
+    from patchset.wheels.sbom import SBOM, sbom
 
     wheel = release.wheels[tagged]
     install(site, "peft", wheel.version, "")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-from patchset._pins import ROOT, Release, load
+from patchset.pins import ROOT, Release, load
 from tests.patchset.pages import (
     LISTED,
     PAGES,

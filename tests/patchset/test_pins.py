@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from patchset._errors import PatchsetError
-from patchset._index import offline, redacted, settings
-from patchset._pins import RELEASES, chosen, find, load
+from patchset.errors import PatchsetError
+from patchset.pins import RELEASES, chosen, find, load
+from patchset.sources.settings import offline, redacted, settings
 
 FOURTEEN = [
     "0.15.0",

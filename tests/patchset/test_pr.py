@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from patchset._fetch import obtain
-from patchset._kit import without_fields
-from patchset._pins import load
-from patchset._series import read_series
-from patchset._unpack import unpack
+from patchset.pins import load
+from patchset.series.patch import read_series
+from patchset.sources.sdists import obtain
+from patchset.sources.unpack import unpack
+from patchset.upstream.pull_request import without_fields
 from tests.patchset.conftest import Run, environment
 
 # Passes three tests where the source is as it is committed; where a part was taken back, fails two of them.

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from patchset import _status
-from patchset._pins import ROOT, find, load
-from patchset._series import read_series
+from patchset.pins import ROOT, find, load
+from patchset.series.patch import read_series
+from patchset.verbs import status as _status
 from tests.patchset.conftest import Run
 from tests.upstream._compare import Comparison
 from tests.upstream._report import COLUMNS, row

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from patchset._artifacts import scan
-from patchset._errors import PatchsetError
-from patchset._release import release_notes
+from patchset.dist.artifacts import scan
+from patchset.errors import PatchsetError
+from patchset.verbs.release import release_notes
 from tests.patchset.conftest import Run
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from patchset import _headers
-from patchset._errors import PatchsetError
-from patchset._pins import PATCHES, load
-from patchset._series import read_patch, read_series
+from patchset.errors import PatchsetError
+from patchset.pins import PATCHES, load
+from patchset.series import headers as _headers
+from patchset.series.patch import read_patch, read_series
 
 MAIL = """From 0000000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001
 From: A Person <a@example.org>

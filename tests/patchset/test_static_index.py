@@ -18,10 +18,10 @@ from zipfile import ZipFile
 import pytest
 from simple_repository.parser import parse_html_project_page, parse_json_project_page
 
-from patchset import _static_index
-from patchset._artifacts import read, scan
-from patchset._errors import PatchsetError
-from patchset._pins import Release, load
+from patchset.dist import index as _static_index
+from patchset.dist.artifacts import read, scan
+from patchset.errors import PatchsetError
+from patchset.pins import Release, load
 from tests.patchset.conftest import Run, environment
 
 NAME = "peft-0.18.1+kwargs.1-py3-none-any.whl"

@@ -15,12 +15,14 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packaging.utils import parse_wheel_filename
 from wheel.wheelfile import WheelFile
 
-from patchset import _installed, _requested, _static_index
-from patchset._artifacts import read, scan
-from patchset._build import build_wheels
-from patchset._errors import PatchsetError
-from patchset._pins import Release, find, load
-from patchset._wheel import write
+from patchset.dist import index as _static_index
+from patchset.dist.artifacts import read, scan
+from patchset.dist.build import build_wheels
+from patchset.doctor import installed as _installed
+from patchset.doctor import requested as _requested
+from patchset.errors import PatchsetError
+from patchset.pins import Release, find, load
+from patchset.wheels.wheel import write
 from tests.patchset.conftest import Run, environment
 from tests.patchset.test_backend import done, hook, metadata, run
 from tests.patchset.test_doctor import said

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from patchset._errors import PatchsetError
-from patchset._unpack import unpack
+from patchset.errors import PatchsetError
+from patchset.sources.unpack import unpack
 
 
 def archive(*members: tarfile.TarInfo) -> bytes:

@@ -13,9 +13,9 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from patchset._pins import PATCHES, Release, Wheel, load
-from patchset._sbom import sbom
-from patchset._series import read_patch, read_series
+from patchset.pins import PATCHES, Release, Wheel, load
+from patchset.series.patch import read_patch, read_series
+from patchset.wheels.sbom import sbom
 
 
 def document(release: Release) -> dict[str, Any]:

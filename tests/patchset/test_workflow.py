@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from patchset._pins import ROOT
+from patchset.pins import ROOT
 
 
 def environments(text: str) -> list[str]:

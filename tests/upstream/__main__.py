@@ -13,8 +13,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from patchset._errors import PatchsetError
-from patchset._pins import Release, chosen
+from patchset.errors import PatchsetError
+from patchset.pins import Release, chosen
 from tests.upstream._compare import Comparison, compare, settle
 from tests.upstream._hub import obtain_hub
 from tests.upstream._report import show

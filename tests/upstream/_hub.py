@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from patchset._errors import PatchsetError
+from patchset.errors import PatchsetError
 from tests.upstream._sides import HERE, INSIDE, Side, cache
 
 LISTING = HERE / "stand_ins.toml"

@@ -12,13 +12,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchset._build import build_wheels
-from patchset._errors import PatchsetError
-from patchset._fetch import cache_dir, obtain
-from patchset._pins import Release, Wheel
-from patchset._prove import one_pytest_table
-from patchset._tree import locked_tree
-from patchset._unpack import unpack
+from patchset.checks.patch_tests import one_pytest_table
+from patchset.dist.build import build_wheels
+from patchset.errors import PatchsetError
+from patchset.pins import Release, Wheel
+from patchset.series.tree import locked_tree
+from patchset.sources.sdists import cache_dir, obtain
+from patchset.sources.unpack import unpack
 
 HERE = Path(__file__).parent
 INSIDE = HERE / "inside"

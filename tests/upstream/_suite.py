@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchset._errors import PatchsetError
+from patchset.errors import PatchsetError
 from tests.upstream._results import Outcome, Store, file_of, group, needs_hub, read_log, reason, write_json
 from tests.upstream._sides import INSIDE, Side
 

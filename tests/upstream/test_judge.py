@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("pytest_reportlog")
 pytest.importorskip("transformers")
 
-from patchset._pins import chosen
+from patchset.pins import chosen
 from tests.upstream._compare import REGRESSION, compare
 from tests.upstream._sides import Side, patched, stock
 from tests.upstream._suite import Suite

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from patchset._frameworks import frameworks
+from patchset.doctor.frameworks import frameworks
 from tests.consumers.frameworks import tiny_gemma3, tiny_llama
 
 ROOT = Path(__file__).parents[3]

@@ -19,8 +19,8 @@ import transformers
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from patchset._frameworks import frameworks, newest
-from patchset._pins import ROOT, load
+from patchset.doctor.frameworks import frameworks, newest
+from patchset.pins import ROOT, load
 from tests.consumers.frameworks.conftest import KNOWN, Program, wheel
 
 NAME = "llamafactory"

@@ -24,11 +24,11 @@ import pytest
 from packaging.requirements import Requirement
 from wheel.wheelfile import WheelFile
 
-from patchset import _static_index
-from patchset._artifacts import scan
-from patchset._build import build_wheels
-from patchset._fetch import obtain
-from patchset._pins import ROOT, Wheel, find, load
+from patchset.dist import index as _static_index
+from patchset.dist.artifacts import scan
+from patchset.dist.build import build_wheels
+from patchset.pins import ROOT, Wheel, find, load
+from patchset.sources.sdists import obtain
 
 STOCK = "0.18.1"
 RELEASE = find(STOCK, load())

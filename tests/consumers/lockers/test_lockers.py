@@ -17,7 +17,7 @@ import pytest
 import tomlkit
 from wheel.wheelfile import WheelFile
 
-from patchset._pins import ROOT, Wheel
+from patchset.pins import ROOT, Wheel
 from tests.consumers.lockers.conftest import CONSUMER, RELEASE, STOCK, World
 
 

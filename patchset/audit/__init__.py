@@ -1,0 +1,1 @@
+"""Modelling files, read and not run: which submodules are called by keyword only."""

@@ -1,0 +1,1 @@
+"""What patches claim, put to the test."""

@@ -1,0 +1,1 @@
+"""A series as git commits, and back to patch files."""

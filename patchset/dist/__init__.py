@@ -1,0 +1,1 @@
+"""Packages in a folder: built, read, listed in an index, pinned by lockers."""

@@ -1,0 +1,1 @@
+"""Which peft is installed or asked for, and whether it will do."""

@@ -1,0 +1,1 @@
+"""A release's patches: read, checked, applied, and the tree that they give."""

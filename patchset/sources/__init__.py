@@ -1,0 +1,1 @@
+"""Where upstream's sdists come from: the configured index, the download, the verified files and what is in them."""

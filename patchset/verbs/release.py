@@ -1,0 +1,80 @@
+"""``release``: the folder to publish, in one go: wheels, sdists, index, checksums, notes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from patchset.dist import index as _static_index
+from patchset.dist.artifacts import Artifact, scan
+from patchset.dist.build import build_wheels
+from patchset.errors import PatchsetError
+from patchset.pins import ROOT, Release, load
+
+
+def run(options: argparse.Namespace) -> int:
+    """Make the folder; it appears only when all of it is there."""
+    output = Path(options.output)
+    if output.exists() and any(output.iterdir()):
+        raise PatchsetError(f"{output} is not empty; a release goes to a folder of its own")
+    releases = load()
+    notes = release_notes((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), draft=options.draft)
+    if not options.draft:
+        check_locked(releases)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".partial-") as scratch:
+        fresh = Path(scratch, "dist")
+        with Console(stderr=True).status("building wheels and sdists"):
+            build_wheels(releases, fresh, options.sdist)
+            build_wheels(releases, fresh, options.sdist, tagged=True)
+            build_wheels(releases, fresh, options.sdist, kind="sdist")
+        files, _ = scan(fresh)
+        if not options.draft:
+            _static_index.compare(files, releases)
+        _static_index.write(fresh, files)
+        # what `sha256sum --check` reads
+        sums = "".join(f"{file.sha256}  {file.path.name}\n" for file in files)
+        (fresh / "SHA256SUMS").write_text(sums, encoding="utf-8")
+        (fresh / "NOTES.md").write_text(notes + _table(files), encoding="utf-8")
+        if output.exists():
+            output.rmdir()
+        fresh.rename(output)
+    if options.json:
+        print(json.dumps([{"file": file.path.name, "sha256": file.sha256} for file in files], indent=2))
+    else:
+        print(output)
+    return 0
+
+
+def release_notes(changelog: str, *, draft: bool = False) -> str:
+    """The CHANGELOG's first section, without its heading.
+
+    Raises:
+        PatchsetError: it has none, or the first is still called Unreleased and this is no draft.
+    """
+    _, *sections = re.split(r"^## ", changelog, flags=re.MULTILINE)
+    if not sections:
+        raise PatchsetError("CHANGELOG.md has no section to take the notes from")
+    heading, _, body = sections[0].partition("\n")
+    if heading.strip() == "Unreleased" and not draft:
+        raise PatchsetError("CHANGELOG.md's first section is Unreleased; name it, or add --draft")
+    return f"{body.strip()}\n"
+
+
+def check_locked(releases: Sequence[Release]) -> None:
+    """Raise `PatchsetError` unless each wheel's digest is locked."""
+    if missing := [release.version for release in releases if not all(wheel.sha256 for wheel in release.wheels)]:
+        raise PatchsetError(
+            f"no wheel digest is locked for {', '.join(missing)}; run `python -m patchset verify --all --update`"
+        )
+
+
+def _table(files: Sequence[Artifact]) -> str:
+    rows = "".join(f"| `{file.path.name}` | `{file.sha256}` |\n" for file in files if file.is_wheel)
+    return f"\n### Wheels\n\n| wheel | sha256 |\n| --- | --- |\n{rows}"

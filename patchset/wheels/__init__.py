@@ -1,0 +1,1 @@
+"""From a patched tree to packages: what the backend's hooks do."""

@@ -1,0 +1,55 @@
+"""Our own source package: the pristine sdist, the pin, the series and the backend. It builds without a network."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from patchset.pins import RELEASES, ROOT, Release, Request
+from patchset.sources.sdists import obtain
+
+_FILES = ("pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "NOTICE")
+
+
+def write(folder: Path, request: Request, metadata: bytes) -> Path:
+    """Write ``peft-<release>+kwargs.<N>.tar.gz`` and return its path.
+
+    Args:
+        folder: where to write it.
+        request: the only release that the package can build, and where to take upstream's sdist from.
+        metadata: the wheel's core metadata, which become PKG-INFO.
+    """
+    base = f"peft-{request.release.patched_version}"
+    target = folder / f"{base}.tar.gz"
+    # No file name and no time in the gzip header; contents alone decide.
+    with target.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed:
+        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            for name, data in sorted(_contents(request, metadata)):
+                entry = tarfile.TarInfo(f"{base}/{name}")
+                entry.size, entry.mode = len(data), 0o644
+                archive.addfile(entry, io.BytesIO(data))
+    return target
+
+
+def _contents(request: Request, metadata: bytes) -> Iterator[tuple[str, bytes]]:
+    release = request.release
+    yield "PKG-INFO", metadata
+    yield f"vendor/{release.sdist}", obtain(release, request.sdist)
+    yield "vendor/releases.toml", _only_pin(release)
+    files = [ROOT / name for name in _FILES]
+    for path in [*files, *(ROOT / "patchset").rglob("*.py"), *release.series_dir.iterdir()]:
+        yield path.relative_to(ROOT).as_posix(), path.read_bytes()
+
+
+def _only_pin(release: Release) -> bytes:
+    """The pins without the other releases, so that the newest one, which is built by default, is this."""
+    import tomlkit  # late: no wheel needs it
+
+    document = tomlkit.parse(RELEASES.read_text(encoding="utf-8"))
+    others = [entry for entry in document["release"] if entry["version"] != release.version]
+    for entry in others:
+        document["release"].remove(entry)
+    return tomlkit.dumps(document).encode()
