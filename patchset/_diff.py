@@ -107,8 +107,11 @@ class _Reader:
         while self.next().startswith(b"diff --git "):
             self.place = ""
             change = self.change()
-            if change.name in {other.name for other in changes}:
-                raise self.malformed("the same file twice")
+            for other in changes:
+                if change.name == other.name:
+                    raise self.malformed("the same file twice")
+                if f"{change.name}/".startswith(f"{other.name}/") or f"{other.name}/".startswith(f"{change.name}/"):
+                    raise self.error(f"{other.name} would be both a file and a folder; write two patches")
             changes.append(change)
         if not _SIGNATURE.fullmatch(b"".join(self.lines[self.at :])):
             raise self.malformed(f"{_shown(self.next())} stands outside of its hunks")

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from patchset._apply import apply_series
+from patchset._apply import added_lines, apply_series, counts, touched
 from patchset._digest import tree_digest
 from patchset._errors import PatchsetError
 from patchset._series import Patch, read_patch
 from tests.patchset.conftest import environment
+from tests.patchset.engine_parity import files
 
+ADDITION = (
+    "diff --git a/sub/new.py b/sub/new.py\nnew file mode 100644\n--- /dev/null\n+++ b/sub/new.py\n@@ -0,0 +1 @@\n+y\n"
+)
+REMOVAL = "diff --git a/old.py b/old.py\ndeleted file mode 100644\n--- a/old.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n"
 LINES = [f"line {number}\n" for number in range(1, 31)]
 
 
@@ -96,10 +102,7 @@ def test_patches_build_on_each_other(tree: Path, tmp_path: Path) -> None:
 
 def test_add_and_delete_files(tree: Path, tmp_path: Path) -> None:
     (tree / "old.py").write_text("x\n")
-    text = (
-        "diff --git a/sub/new.py b/sub/new.py\nnew file mode 100644\n--- /dev/null\n+++ b/sub/new.py\n@@ -0,0 +1 @@\n+y\n"
-        "diff --git a/old.py b/old.py\ndeleted file mode 100644\n--- a/old.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n"
-    )
+    text = ADDITION + REMOVAL
     assert apply_series(tree, [patch(tmp_path, text)], allow_offsets=False) == ["old.py", "sub/new.py"]
     assert (tree / "sub/new.py").read_text() == "y\n"
     assert not (tree / "old.py").exists()
@@ -135,6 +138,50 @@ def test_end_without_newline(tree: Path, tmp_path: Path) -> None:
     text = diff("@@ -1,2 +1,2 @@\n one\n-TWO\n+two\n")
     with pytest.raises(PatchsetError, match="its context is not there"):
         apply_series(tree, [patch(tmp_path, text)], allow_offsets=False)
+
+
+@pytest.mark.parametrize("link", ["b.py", "d"])
+def test_links_in_the_tree_are_refused(tree: Path, tmp_path: Path, link: str) -> None:
+    (tree / link).symlink_to("a.py" if link == "b.py" else ".")
+    change = patch(tmp_path, diff(hunk(9), name="b.py" if link == "b.py" else "d/a.py"))
+    with pytest.raises(PatchsetError, match=f"0001-change.patch does not apply to tree: .*{link} is a link"):
+        apply_series(tree, [change], allow_offsets=True)
+    assert (tree / "a.py").read_text() == "".join(LINES)
+
+
+def test_full_disk_leaves_nothing_half_made(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tree / "old").mkdir()
+    (tree / "old" / "c.py").write_text("x\n")
+    before = files(tree)
+    write = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if path.name == "z.py":
+            write(path, content[:1])
+            raise OSError(28, "No space left on device")
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    text = diff(hunk(9)) + REMOVAL.replace("old.py", "old/c.py") + ADDITION.replace("new.py", "z.py")
+    with pytest.raises(PatchsetError, match="No space left on device; nothing of it was changed"):
+        apply_series(tree, [patch(tmp_path, text)], allow_offsets=False)
+    assert files(tree) == before
+
+
+def test_modes_are_those_of_an_unpacked_sdist(tree: Path, tmp_path: Path) -> None:
+    mask = os.umask(0o077)
+    try:
+        apply_series(tree, [patch(tmp_path, ADDITION)], allow_offsets=False)
+    finally:
+        os.umask(mask)
+    assert [(tree / name).stat().st_mode & 0o777 for name in ("sub", "sub/new.py")] == [0o755, 0o644]
+
+
+def test_what_a_patch_changes(tmp_path: Path) -> None:
+    change = patch(tmp_path, diff("@@ -1,2 +0,0 @@\n-x\n-y\n", "@@ -9 +7,2 @@\n-x\n+y\n+z\n") + ADDITION)
+    assert touched(change) == ["a.py", "sub/new.py"]
+    assert counts(change) == {"a.py": (2, 3), "sub/new.py": (1, 0)}
+    assert added_lines(change) == {"a.py": {7, 8}, "sub/new.py": {1}}
 
 
 def test_digest_is_gits_tree_id(tree: Path) -> None:
