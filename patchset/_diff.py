@@ -21,7 +21,7 @@ _NO_NEWLINE = re.compile(rb"\\ [^\n]{9,}\n")
 _ESCAPE = re.compile(rb'\\([abfnrtv"\\]|[0-3][0-7]{2})')
 _ESCAPES = dict(zip(b'abfnrtv"\\', b'\a\b\f\n\r\t\v"\\', strict=True))
 # What GNU patch or git take for the start of a diff, wherever it stands in a mail.
-_DIFF = re.compile(r"^[ \tX]*(--- .*\n[ \tX]*\+\+\+ .*\n[ \tX]*@@ -|\*\*\* .*\n[ \tX]*--- |diff --git )", re.MULTILINE)
+_DIFF = re.compile(r"^@@ -|^[ \tX]*(--- .*\n[ \tX]*\+\+\+ |\*\*\* .*\n[ \tX]*--- |diff --git )", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,8 @@ class _Reader:
         for token in (old, new):
             if token.startswith(b'"'):
                 token = _ESCAPE.sub(lambda found: bytes([_escaped(found[1])]), token[1:-1])
-            elif token.endswith(b"\r"):
-                raise self.malformed("its header lines end with CR")
+            elif re.search(rb'[\0-\x1f"\\\x7f]', token):
+                raise self.malformed(f"git quotes names such as {_shown(token)}")
             names.append(token)
         if names[0][:2] != b"a/" or names[1] != b"b/" + names[0][2:]:
             raise self.error(
@@ -218,6 +218,8 @@ class _Reader:
                 self.at += 1
                 content = content[:-1]
                 ended.update(sides)
+                if not content:
+                    raise self.malformed("an empty line has no newline")
             body.append((sign, content))
         if all(sign == b" " for sign, _ in body):
             raise self.malformed("it changes nothing")

@@ -197,42 +197,59 @@ def _number(line: bytes, draw: st.DrawFn) -> bytes:
     return line[: 3 + found.start()] + b"%d" % changed + line[3 + found.end() :]
 
 
+def _trimmed(lines: list[bytes], at: int, draw: st.DrawFn) -> list[bytes]:
+    """The lines with less context at one end of the hunk whose header is there, if it has any."""
+    end = next((n for n in range(at + 1, len(lines)) if lines[n][:1] not in b" +-\\"), len(lines))
+    first = draw(st.booleans())
+    gone = at + 1 if first else end - 1
+    found = re.fullmatch(rb"@@ -(\d+),(\d+) \+(\d+),(\d+) @@\n", lines[at])
+    if not found or not lines[gone].startswith(b" "):
+        return lines
+    old, old_count, new, new_count = map(int, found.groups())
+    header = b"@@ -%d,%d +%d,%d @@\n" % (old + first, old_count - 1, new + first, new_count - 1)
+    return [*lines[:at], header, *lines[at + 1 : gone], *lines[gone + 1 :]]
+
+
+_REPLACED = [
+    (b"100644", b"100755"),
+    (b"100644", b"120000"),
+    (b"a.py", b"../a.py"),
+    (b"a.py", b"b.py"),
+    (b"a/", b"/"),
+    (b"a/a.py", b'"a/a.py"'),
+    (b"/dev/null", b"a/a.py"),
+    (b"1234567", b"0000000"),
+    (b"1234567", b"e69de29"),
+    (b"0000000", b"1234567"),
+]
+
+
 @st.composite
 def damaged(draw: st.DrawFn, lines: list[bytes]) -> list[bytes]:
     """Lines of a patch with one thing changed."""
+    kind = draw(st.integers(0, 13))
+    headers = [number for number, line in enumerate(lines) if line.startswith(b"@@ -")]
+    if kind <= 5 and headers:
+        at = draw(st.sampled_from(headers))
+        return _trimmed(lines, at, draw) if kind <= 1 else [*lines[:at], _number(lines[at], draw), *lines[at + 1 :]]
     at = draw(st.integers(0, len(lines) - 1))
-    kind = draw(st.integers(0, 12))
-    line = lines[at]
-    if kind <= 4:
-        headers = [number for number, line in enumerate(lines) if line.startswith(b"@@ -")]
-        if headers:
-            at = draw(st.sampled_from(headers))
-            return [*lines[:at], _number(lines[at], draw), *lines[at + 1 :]]
-        return lines
-    if kind == 5:
-        return lines[:at] + lines[at + 1 :]
+    before, line, rest = lines[:at], lines[at], lines[at + 1 :]
     if kind == 6:
-        return [*lines[:at], line, *lines[at:]]
+        return [*before, *rest]
     if kind == 7:
-        return [*lines[:at], draw(st.sampled_from(_GARBAGE)), *lines[at:]]
+        return [*before, line, line, *rest]
     if kind == 8:
-        return [
-            *lines[:at],
-            line[:-1] + draw(st.sampled_from([b"\r\n", b"\t\n", b" \n", b"", b"x\n"])),
-            *lines[at + 1 :],
-        ]
+        return [*before, draw(st.sampled_from(_GARBAGE)), line, *rest]
     if kind == 9:
-        return [*lines[:at], draw(st.sampled_from([b" ", b"+", b"-", b""])) + line[1:], *lines[at + 1 :]]
+        return [*before, line[:-1] + draw(st.sampled_from([b"\r\n", b"\t\n", b" \n", b"", b"x\n"])), *rest]
     if kind == 10:
-        return lines[:at] or lines
+        return [*before, draw(st.sampled_from([b" ", b"+", b"-", b""])) + line[1:], *rest]
     if kind == 11:
-        return lines + draw(st.sampled_from(_GARBAGE)).splitlines(keepends=True)
-    old, new = draw(
-        st.sampled_from(
-            [(b"100644", b"100755"), (b"100644", b"120000"), (b"a.py", b"../a.py"), (b"a.py", b"b.py"), (b"a/", b"/")]
-        )
-    )
-    return [*lines[:at], line.replace(old, new), *lines[at + 1 :]]
+        return before or lines
+    if kind == 12:
+        return [*lines, *draw(st.sampled_from(_GARBAGE)).splitlines(keepends=True)]
+    old, new = draw(st.sampled_from(_REPLACED))
+    return [*before, line.replace(old, new), *rest]
 
 
 @st.composite

@@ -48,10 +48,13 @@ EXPLAINED = {
         "both tools pass over what they do not understand, and a change is lost",
     ),
     "header lines": (
-        r"does not fit 'diff|where its hunks should be|lies outside|but it (adds|deletes|changes) the file|end with CR",
+        r"does not fit 'diff|where its hunks should be|lies outside|but it (adds|deletes|changes) the file|git quotes names",
         "both tools take what they need from any of them; git writes them in one way",
     ),
-    "lines after the file's end": (r"follows the file's end|without a newline is not", "both tools join the lines"),
+    "lines after the file's end": (
+        r"follows the file's end|without a newline is not|an empty line has no newline",
+        "both tools join the lines",
+    ),
     "two places": (r"GNU patch puts it at line", "the tools put it in different places, which here comes to the same"),
     "a file twice": (r"the same file twice|both a file and a folder", "the tools differ in most such cases"),
 }

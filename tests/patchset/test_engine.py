@@ -12,7 +12,9 @@ import pytest
 from patchset._apply import added_lines, apply_series, counts, touched
 from patchset._digest import tree_digest
 from patchset._errors import PatchsetError
+from patchset._pins import Release, Wheel
 from patchset._series import Patch, read_patch
+from patchset._tree import Tree, stamp
 from tests.patchset.conftest import environment
 from tests.patchset.engine_parity import files
 
@@ -182,6 +184,16 @@ def test_what_a_patch_changes(tmp_path: Path) -> None:
     assert touched(change) == ["a.py", "sub/new.py"]
     assert counts(change) == {"a.py": (2, 3), "sub/new.py": (1, 0)}
     assert added_lines(change) == {"a.py": {7, 8}, "sub/new.py": {1}}
+
+
+def test_deleted_modules_get_no_notice(tmp_path: Path, release: Release) -> None:
+    package = tmp_path / "src" / "peft"
+    package.mkdir(parents=True)
+    (tmp_path / "setup.py").write_text(f'VERSION = "{release.version}"\n')
+    (package / "__init__.py").write_text(f'__version__ = "{release.version}"\n')
+    stamp(Tree(tmp_path, [], ["src/peft/__init__.py", "src/peft/gone.py"]), Wheel(release))
+    assert "# Changed from peft" in (package / "__init__.py").read_text()
+    assert not (package / "gone.py").exists()
 
 
 def test_digest_is_gits_tree_id(tree: Path) -> None:

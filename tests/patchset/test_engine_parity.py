@@ -256,6 +256,13 @@ REFUSED: dict[str, tuple[bytes, bytes, str]] = {
         b"diff --git a/a.py b/a.py\nindex 1234..5678 100644\nGIT binary patch\nliteral 1\nIcmZPo000310RR91\n\n",
         "a.py: renames, copies or holds binary data",
     ),
+    "an empty line without a newline": (
+        b"x\n",
+        diff(b"@@ -1 +1 @@\n-x\n+\n" + END),
+        "a.py, hunk 1: an empty line has no newline",
+    ),
+    "a name that is not quoted": (b"x\n", added(b"", b'a"b'), "git quotes names such as"),
+    "a header line with CR": (b"x\n", diff(b"@@ -1 +1 @@\n-x\n+y\n").replace(b"\n", b"\r\n", 1), "git quotes names"),
     "a plain diff before": (
         b"x\n",
         b"--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-x\n+y\n" + added(b"y\n", b"b"),
