@@ -110,10 +110,13 @@ class _Files:
         try:
             self._lay_out({name: self.now[name] for name in changed})
         except BaseException as error:
-            with contextlib.suppress(OSError):
+            state = "nothing of it was changed"
+            try:
                 self._lay_out({name: self.before[name] for name in changed})
+            except OSError as again:
+                state = f"what was there could not be put back: {again}"
             if isinstance(error, OSError):
-                raise PatchsetError(f"cannot write to {self.tree.name}: {error}; nothing of it was changed") from error
+                raise PatchsetError(f"cannot write to {self.tree.name}: {error}; {state}") from error
             raise
         return changed
 
@@ -132,16 +135,18 @@ class _Files:
         # deletions first: a file may take the place of a folder, and the other way round
         for name, content in sorted(contents.items(), key=lambda item: item[1] is not None):
             path = self.tree / name
+            folders = [self.tree / folder for folder in PurePosixPath(name).parents][:-1]
             if content is None:
-                path.unlink(missing_ok=True)
-                for folder in path.relative_to(self.tree).parents:
-                    if folder.name and not any((self.tree / folder).iterdir()):
-                        (self.tree / folder).rmdir()
+                if path.is_file():
+                    path.unlink()
+                with contextlib.suppress(OSError):  # as both tools: the folders go with their last file
+                    for folder in folders:
+                        folder.rmdir()
                 continue
-            for folder in reversed(path.relative_to(self.tree).parents):
-                if not (self.tree / folder).exists():
-                    (self.tree / folder).mkdir()
-                    (self.tree / folder).chmod(0o755)
+            for folder in reversed(folders):
+                if not folder.exists():
+                    folder.mkdir()
+                    folder.chmod(0o755)
             new = not path.exists()
             path.write_bytes(content)
             if new:

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +70,9 @@ _ENVIRONMENT = {
     "TMPDIR": SCRATCH,
     "LC_ALL": "C",
 }
+
+# Cases of one seed: hypothesis keeps all of them in memory.
+_STEP = 1000
 
 # What lies in a tree, by name: "file", "program", "link" or "folder", and its content.
 Files = dict[bytes, tuple[str, bytes]]
@@ -201,7 +205,13 @@ def run(judge: Judge, count: int, number: int) -> None:
     """
 
     @seed(number)
-    @settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(cases())
     def check(case: Case) -> None:
         judge.check(case)
@@ -210,20 +220,29 @@ def run(judge: Judge, count: int, number: int) -> None:
 
 
 def main() -> int:
-    """Run many cases in steps; the exit status is 1 where one differs."""
+    """Run many cases; the exit status is 1 where one differs. Ctrl-C stops, and prints the figures so far."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--cases", type=int, default=2000, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="the first step's; the others count from there")
     options = parser.parse_args()
     started = time.monotonic()
+    status = 0
     with tempfile.TemporaryDirectory(dir=SCRATCH) as scratch:
         judge = Judge(Path(scratch))
-        step = 1000
-        for number in range(-(-options.cases // step)):
-            run(judge, min(step, options.cases - number * step), options.seed + number)
-            print(f"{judge.figures['cases']} of {options.cases}, {time.monotonic() - started:.0f} s", file=sys.stderr)
-    print(json.dumps({**judge.figures, "unexplained": 0, "seconds": round(time.monotonic() - started)}, indent=2))
-    return 0
+        try:
+            for number, done in enumerate(range(0, options.cases, _STEP)):
+                run(judge, min(_STEP, options.cases - done), options.seed + number)
+                print(
+                    f"{judge.figures['cases']} of {options.cases}, {time.monotonic() - started:.0f} s", file=sys.stderr
+                )
+        except AssertionError:
+            traceback.print_exc()
+            status = 1
+        except KeyboardInterrupt:
+            status = 130
+    figures = {**judge.figures, "unexplained": int(status == 1), "seconds": round(time.monotonic() - started)}
+    print(json.dumps(figures, indent=2))
+    return status
 
 
 if __name__ == "__main__":

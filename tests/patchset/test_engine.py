@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -151,23 +154,40 @@ def test_links_in_the_tree_are_refused(tree: Path, tmp_path: Path, link: str) ->
     assert (tree / "a.py").read_text() == "".join(LINES)
 
 
-def test_full_disk_leaves_nothing_half_made(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tree / "old").mkdir()
-    (tree / "old" / "c.py").write_text("x\n")
-    before = files(tree)
-    write = Path.write_bytes
+def test_whatever_fails_leaves_nothing_half_made(tmp_path: Path) -> None:
+    """A change that deletes, adds, changes, and swaps a folder with a file; each step fails once."""
+    removals = REMOVAL + REMOVAL.replace("old.py", "was/folder")
+    additions = (
+        diff(hunk(9)) + ADDITION + ADDITION.replace("sub/new.py", "old.py/b") + ADDITION.replace("sub/new", "was")
+    )
+    changes = [patch(tmp_path, removals), patch(tmp_path, additions.replace("was.py", "was"), "0002-more.patch")]
+    for fails in range(100):
+        tree = tmp_path / str(fails)
+        (tree / "was").mkdir(parents=True)
+        for name, content in {"a.py": "".join(LINES), "old.py": "x\n", "was/folder": "x\n"}.items():
+            (tree / name).write_text(content)
+        before = files(tree)
+        outcomes = itertools.chain([True] * fails, [False], itertools.repeat(True))
 
-    def full(path: Path, content: bytes) -> int:
-        if path.name == "z.py":
-            write(path, content[:1])
-            raise OSError(28, "No space left on device")
-        return write(path, content)
+        def call(
+            path: Path, real: Callable[..., object], *arguments: object, works: Iterator[bool] = outcomes
+        ) -> None:
+            if not next(works):
+                raise OSError(28, "No space left on device")
+            real(path, *arguments)
 
-    monkeypatch.setattr(Path, "write_bytes", full)
-    text = diff(hunk(9)) + REMOVAL.replace("old.py", "old/c.py") + ADDITION.replace("new.py", "z.py")
-    with pytest.raises(PatchsetError, match="No space left on device; nothing of it was changed"):
-        apply_series(tree, [patch(tmp_path, text)], allow_offsets=False)
-    assert files(tree) == before
+        with pytest.MonkeyPatch.context() as patched:
+            for name in ("write_bytes", "mkdir", "unlink", "chmod"):
+                patched.setattr(Path, name, functools.partialmethod(call, getattr(Path, name)))
+            try:
+                apply_series(tree, changes, allow_offsets=False)
+            except PatchsetError as error:
+                assert str(error).endswith("No space left on device; nothing of it was changed")
+                assert files(tree) == before
+                continue
+        assert sorted(files(tree)) == [b"a.py", b"old.py", b"old.py/b", b"sub", b"sub/new.py", b"was"]
+        break
+    assert fails > 8
 
 
 def test_modes_are_those_of_an_unpacked_sdist(tree: Path, tmp_path: Path) -> None:
