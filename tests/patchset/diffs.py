@@ -64,10 +64,11 @@ _GARBAGE = [
 
 @dataclass(frozen=True)
 class Case:
-    """A tree, file names to contents, and the diffs to apply."""
+    """A tree, file names to contents, and the diffs to apply; whether these are all as git writes them."""
 
     tree: dict[bytes, bytes]
     diffs: tuple[bytes, ...]
+    intact: bool = False
 
 
 @st.composite
@@ -158,8 +159,8 @@ def file_diff(draw: st.DrawFn, tree: dict[bytes, bytes], taken: set[bytes]) -> l
     other = draw(st.integers(0, 4)) == 0 or not left
     name = draw(_names if other else st.sampled_from(left))
     taken.add(name)
-    raw = bool(draw(st.integers(0, 7)) == 0)  # as with core.quotePath=false
-    old, new = (prefix + name if raw and b"\t" not in name else quoted(prefix, name) for prefix in (b"a/", b"b/"))
+    raw = draw(st.integers(0, 7)) == 0 and not re.search(rb'[\t"\\]', name)  # as with core.quotePath=false
+    old, new = (prefix + name if raw else quoted(prefix, name) for prefix in (b"a/", b"b/"))
     tab = b"\t" if b" " in name else b""
     lines = [b"diff --git %s %s\n" % (old, new)]
     context = draw(st.sampled_from([3, 3, 3, 2, 1, 0]))
@@ -275,7 +276,7 @@ def cases(draw: st.DrawFn) -> Case:
         if not any(name.startswith(other + b"/") or other.startswith(name + b"/") for other in tree):
             tree[name] = draw(contents())
     there = dict(tree)
-    diffs = []
+    diffs, intact = [], True
     for _ in range(draw(st.sampled_from([1, 1, 1, 2, 3]))):
         lines: list[bytes] = []
         taken: set[bytes] = set()
@@ -283,7 +284,8 @@ def cases(draw: st.DrawFn) -> Case:
             lines += draw(file_diff(there, taken))
         for _ in range(draw(st.sampled_from([0, 0, 0, 1, 1, 2]))):
             lines = draw(damaged(lines))
+            intact = False
         diffs.append(b"".join(lines))
     for name, content in tree.items():
         tree[name] = draw(drifted(content))
-    return Case(tree, tuple(diffs))
+    return Case(tree, tuple(diffs), intact)

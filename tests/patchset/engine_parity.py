@@ -122,7 +122,7 @@ class Judge:
         self.figures["cases"] += 1
         if ours is None:
             assert strict is None
-            self._refused(message, both)
+            self._refused(message, both, case.intact)
             return
         assert ours == both, f"accepted; git: {git}, both: {both}, engine: {ours}"
         assert strict in (ours, None)
@@ -134,13 +134,16 @@ class Judge:
             assert strict is None and after_end, f"without offsets: {strict} ({complaint}); patch said {said}"
             self.figures["refused without offsets, explained: after the file's end"] += 1
 
-    def _refused(self, message: str, both: Files | None) -> None:
+    def _refused(self, message: str, both: Files | None, intact: bool) -> None:
         assert re.fullmatch(r"\d{4}-change.patch.+", message), f"not one line that names the patch: {message}"
         if both is None or not self.gnu_patch:
             self.figures["refused as one of them does, or where they differ"] += 1
             return
         reason = next((name for name, (pattern, _) in EXPLAINED.items() if re.search(pattern, message)), None)
         assert reason, f"refused ({message}), but both give {both}"
+        assert not intact or reason in ("a name", "two places", "a file twice"), (
+            f"refused ({message}) as git writes it"
+        )
         self.figures[f"refused, explained: {reason}"] += 1
 
     def _lay_out(self, case: Case) -> Path:
