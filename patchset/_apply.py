@@ -1,12 +1,12 @@
 """The engine: apply a series to a tree with zero fuzz, all of it or nothing.
 
-It gives what both GNU patch (``patch -p1 -F0``) and ``git apply`` give, and refuses what either of them refuses or
-does in another way. That holds for any bytes; `tests.patchset.engine` tries it on generated patches.
+It gives what GNU patch (``patch -p1 -F0``) and ``git apply`` both give, and refuses what one of them refuses or does
+in another way; `tests.patchset.engine_parity` tries it on made-up patches.
 
-Own code, after a look at what there is (November 2026). Calling git would not do: our source package has to build where
-no git is. dulwich (1.2) has a parser on bytes but looks for a hunk at its header's line alone, unipatch (1.0) always
-allows fuzz and reads text, whatthepatch (1.0) loses line ends, patch-ng (1.19) logs and goes on, pygit2 (1.21) is a compiled
-library without a search for the hunk's place and needs Python 3.11.
+Own code, after a look at what there is (November 2026). Calling git would not do: our source package has to build
+where no git is. unipatch (1.0) always allows fuzz, whatthepatch (1.0) and patch-ng (1.19) do not compare line ends,
+dulwich (1.2) looks for a hunk at its header's line alone, and pygit2 (1.21) needs a repository, Python 3.11 and a
+compiled library.
 """
 
 from __future__ import annotations

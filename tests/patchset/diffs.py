@@ -1,7 +1,7 @@
 """Made-up cases for the engine: a small tree and a series of patches for it.
 
-The patches are as git would write them. Then the tree drifts, as from release to release, and lines of the patches are damaged, one
-way or another. Lines are few and short, so that a hunk often fits in several places.
+The patches are as git would write them. Then the tree drifts, as from release to release, and lines of the patches are
+damaged, one way or another. Lines are few and short, so that a hunk often fits in several places.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """The engine against GNU patch and git on made-up patches: does it give what both give, and refuse all else?
 
-`tests/patchset/test_engine_parity.py` tries 2,000 of `tests.patchset.diffs`' cases, and
+`tests/patchset/test_engine_parity.py` tries 2,000 of `tests.patchset.diffs`' cases,
 
     python -m tests.patchset.engine_parity --cases 100000
 
-as many as it is given. Each tool gets a tree of its own, and
+as many as one likes. Each tool gets a tree of its own, and
 
-- where both lay out the same tree, the engine lays out that tree too, or refuses for one of the reasons in `EXPLAINED`;
+- where both lay out the same tree, so does the engine, or it refuses for one of the reasons in `EXPLAINED`;
 - where one refuses, or they differ, the engine refuses in one line, and its tree is as it was;
 - without offsets it gives the same if GNU patch speaks of no offset, and refuses otherwise.
 """
@@ -49,7 +49,7 @@ EXPLAINED = {
         "both tools pass over what they do not understand, and a change is lost",
     ),
     "header lines": (
-        r"does not fit 'diff|where its hunks should be|lies outside|but it (adds|deletes|changes) the file|git quotes names",
+        r"does not fit 'diff|where its hunks should be|lies outside|but it (adds|deletes|changes) |git quotes names",
         "both tools take what they need from any of them; git writes them in one way",
     ),
     "lines after the file's end": (
