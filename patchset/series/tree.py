@@ -91,6 +91,6 @@ def stamp(tree: Tree, wheel: Wheel) -> None:
         file.write_bytes(text.encode())
     notice = f"# Changed from peft {release.version} by {wheel.name}; see NOTICE beside its licence.\n"
     for name in tree.changed:
-        if name.startswith("src/") and name.endswith(".py"):
+        if name.startswith("src/") and name.endswith(".py") and (tree.path / name).exists():
             with (tree.path / name).open("ab") as file_:
                 file_.write(b"\n" + notice.encode())

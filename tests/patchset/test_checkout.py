@@ -203,7 +203,7 @@ def test_line_names_releases_that_no_longer_apply(tool: Run, checkout: Path, git
                 (tree / "setup.py").chmod(0o755),
                 git(tree, "commit", "-qam", "mode"),
             ),
-            "has a file another mode than 644",
+            "modes cannot be changed",
         ),
     ],
 )

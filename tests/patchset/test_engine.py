@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import os
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from patchset.errors import PatchsetError
-from patchset.series.apply import apply_series
+from patchset.pins import Release, Wheel
+from patchset.series.apply import added_lines, apply_series, counts, touched
 from patchset.series.digest import tree_digest
 from patchset.series.patch import Patch, read_patch
+from patchset.series.tree import Tree, stamp
 from tests.patchset.conftest import environment
+from tests.patchset.engine_parity import files
 
+ADDITION = (
+    "diff --git a/sub/new.py b/sub/new.py\nnew file mode 100644\n--- /dev/null\n+++ b/sub/new.py\n@@ -0,0 +1 @@\n+y\n"
+)
+REMOVAL = "diff --git a/old.py b/old.py\ndeleted file mode 100644\n--- a/old.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n"
 LINES = [f"line {number}\n" for number in range(1, 31)]
 
 
@@ -96,10 +107,7 @@ def test_patches_build_on_each_other(tree: Path, tmp_path: Path) -> None:
 
 def test_add_and_delete_files(tree: Path, tmp_path: Path) -> None:
     (tree / "old.py").write_text("x\n")
-    text = (
-        "diff --git a/sub/new.py b/sub/new.py\nnew file mode 100644\n--- /dev/null\n+++ b/sub/new.py\n@@ -0,0 +1 @@\n+y\n"
-        "diff --git a/old.py b/old.py\ndeleted file mode 100644\n--- a/old.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n"
-    )
+    text = ADDITION + REMOVAL
     assert apply_series(tree, [patch(tmp_path, text)], allow_offsets=False) == ["old.py", "sub/new.py"]
     assert (tree / "sub/new.py").read_text() == "y\n"
     assert not (tree / "old.py").exists()
@@ -135,6 +143,77 @@ def test_end_without_newline(tree: Path, tmp_path: Path) -> None:
     text = diff("@@ -1,2 +1,2 @@\n one\n-TWO\n+two\n")
     with pytest.raises(PatchsetError, match="its context is not there"):
         apply_series(tree, [patch(tmp_path, text)], allow_offsets=False)
+
+
+@pytest.mark.parametrize("link", ["b.py", "d"])
+def test_links_in_the_tree_are_refused(tree: Path, tmp_path: Path, link: str) -> None:
+    (tree / link).symlink_to("a.py" if link == "b.py" else ".")
+    change = patch(tmp_path, diff(hunk(9), name="b.py" if link == "b.py" else "d/a.py"))
+    with pytest.raises(PatchsetError, match=f"0001-change.patch does not apply to tree: .*{link} is a link"):
+        apply_series(tree, [change], allow_offsets=True)
+    assert (tree / "a.py").read_text() == "".join(LINES)
+
+
+def test_whatever_fails_leaves_nothing_half_made(tmp_path: Path) -> None:
+    """A change that deletes, adds, changes, and swaps a folder with a file; each step fails once."""
+    removals = REMOVAL + REMOVAL.replace("old.py", "was/folder")
+    additions = (
+        diff(hunk(9)) + ADDITION + ADDITION.replace("sub/new.py", "old.py/b") + ADDITION.replace("sub/new", "was")
+    )
+    changes = [patch(tmp_path, removals), patch(tmp_path, additions.replace("was.py", "was"), "0002-more.patch")]
+    for fails in range(100):
+        tree = tmp_path / str(fails)
+        (tree / "was").mkdir(parents=True)
+        for name, content in {"a.py": "".join(LINES), "old.py": "x\n", "was/folder": "x\n"}.items():
+            (tree / name).write_text(content)
+        before = files(tree)
+        outcomes = itertools.chain([True] * fails, [False], itertools.repeat(True))
+
+        def call(
+            path: Path, real: Callable[..., object], *arguments: object, works: Iterator[bool] = outcomes
+        ) -> None:
+            if not next(works):
+                raise OSError(28, "No space left on device")
+            real(path, *arguments)
+
+        with pytest.MonkeyPatch.context() as patched:
+            for name in ("write_bytes", "mkdir", "unlink", "chmod"):
+                patched.setattr(Path, name, functools.partialmethod(call, getattr(Path, name)))
+            try:
+                apply_series(tree, changes, allow_offsets=False)
+            except PatchsetError as error:
+                assert str(error).endswith("No space left on device; nothing of it was changed")
+                assert files(tree) == before
+                continue
+        assert sorted(files(tree)) == [b"a.py", b"old.py", b"old.py/b", b"sub", b"sub/new.py", b"was"]
+        break
+    assert fails > 8
+
+
+def test_modes_are_those_of_an_unpacked_sdist(tree: Path, tmp_path: Path) -> None:
+    mask = os.umask(0o077)
+    try:
+        apply_series(tree, [patch(tmp_path, ADDITION)], allow_offsets=False)
+    finally:
+        os.umask(mask)
+    assert [(tree / name).stat().st_mode & 0o777 for name in ("sub", "sub/new.py")] == [0o755, 0o644]
+
+
+def test_what_a_patch_changes(tmp_path: Path) -> None:
+    change = patch(tmp_path, diff("@@ -1,2 +0,0 @@\n-x\n-y\n", "@@ -9 +7,2 @@\n-x\n+y\n+z\n") + ADDITION)
+    assert touched(change) == ["a.py", "sub/new.py"]
+    assert counts(change) == {"a.py": (2, 3), "sub/new.py": (1, 0)}
+    assert added_lines(change) == {"a.py": {7, 8}, "sub/new.py": {1}}
+
+
+def test_deleted_modules_get_no_notice(tmp_path: Path, release: Release) -> None:
+    package = tmp_path / "src" / "peft"
+    package.mkdir(parents=True)
+    (tmp_path / "setup.py").write_text(f'VERSION = "{release.version}"\n')
+    (package / "__init__.py").write_text(f'__version__ = "{release.version}"\n')
+    stamp(Tree(tmp_path, [], ["src/peft/__init__.py", "src/peft/gone.py"]), Wheel(release))
+    assert "# Changed from peft" in (package / "__init__.py").read_text()
+    assert not (package / "gone.py").exists()
 
 
 def test_digest_is_gits_tree_id(tree: Path) -> None:
