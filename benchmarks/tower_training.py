@@ -42,7 +42,13 @@ def config(layers: int) -> Any:
         "hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16,
         "num_key_value_heads": 16, "head_dim": 72, "patch_size": 16, "pooling_kernel_size": 3,
     }  # fmt: skip
-    ids = {"image_token_id": 900, "video_token_id": 901, "audio_token_id": 902, "boi_token_id": 898, "eoi_token_id": 899}
+    ids = {
+        "image_token_id": 900,
+        "video_token_id": 901,
+        "audio_token_id": 902,
+        "boi_token_id": 898,
+        "eoi_token_id": 899,
+    }
     return transformers.Gemma4Config(text_config=text, vision_config=vision, **ids)
 
 

@@ -10,6 +10,7 @@ import json
 import platform
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -48,18 +49,22 @@ def main() -> int:
     parser.add_argument("--case", action="append", help="only this case; may be given again")
     parser.add_argument("--jobs", type=int, default=1, help="engines at a time (default: 1)")
     parser.add_argument("--limit", type=float, default=600, help="seconds for an engine (default: 600)")
+    parser.add_argument("--budget", type=float, default=float("inf"), help="seconds after which nothing is started")
     parser.add_argument("--keep", type=Path, help="folder in which to leave logs and adapters")
     options = parser.parse_args()
     cases, engines = options.case or list(CASES), options.engine or list(ENGINES)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
         wanted = [REFERENCE, *(engine for engine in engines if engine != REFERENCE)]
+        # those that take longest first
+        ordered = sorted(wanted, key=lambda engine: not ENGINES[engine].alone)
+        until = time.monotonic() + options.budget
 
         def start(engine: str) -> None:
-            run(engine, folder / engine.replace(" ", "-"), cases, options.limit)
+            run(engine, folder / engine.replace(" ", "-"), cases, options.limit, until)
 
         with ThreadPoolExecutor(options.jobs) as pool:
-            list(pool.map(start, wanted))
+            list(pool.map(start, ordered))
         found: dict[str, dict[str, Any]] = {}
         for engine in wanted:
             for name in cases:

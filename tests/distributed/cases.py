@@ -77,6 +77,7 @@ def llama(tied: bool = False) -> tiny.Tiny:
 LAYER = "LlamaDecoderLayer"
 CASES = {
     "vision tower": Case(tiny.gemma4, "Gemma4TextDecoderLayer", {}, tied=True),
+    "Gemma 4, LoRA alone": Case(tiny.gemma4, "Gemma4TextDecoderLayer", {"modules_to_save": None}, tied=True),
     "self_attn": Case(tiny.llama, LAYER, {}),
     "embedding and head": Case(llama, LAYER, {"modules_to_save": ["embed_tokens", "lm_head"]}),
     "embedding, tied": Case(lambda: llama(True), LAYER, {"modules_to_save": ["embed_tokens"]}, tied=True),
@@ -85,4 +86,4 @@ CASES = {
     "LoRA alone": Case(llama, LAYER, {}),
 }
 if not hasattr(transformers, "Gemma4ForConditionalGeneration"):
-    del CASES["vision tower"]
+    del CASES["vision tower"], CASES["Gemma 4, LoRA alone"]

@@ -52,12 +52,13 @@ class Engine:
     Attributes:
         make: Prepares a case; the folder is there for what is saved on the way.
         launcher: `python`, `torchrun` or `accelerate`.
-        symmetric: Whether an error in one process is an error in each, so that the next case can run.
+        alone: Whether each case is started by itself: what one leaves behind disturbs the next, or an error in one process
+            leaves the other waiting.
     """
 
     make: Callable[[Case, Path], Made]
     launcher: str = "torchrun"
-    symmetric: bool = True
+    alone: bool = False
 
 
 def start() -> torch.device:
@@ -66,7 +67,7 @@ def start() -> torch.device:
     if GPU:
         torch.cuda.set_device(rank)
     if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if GPU else "gloo", timeout=timedelta(seconds=60))
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if GPU else "gloo", timeout=timedelta(seconds=25))
     return torch.device(KIND, rank) if GPU else torch.device("cpu")
 
 
@@ -114,7 +115,9 @@ def plain_name(name: str) -> str:
 def gradients(model: nn.Module) -> dict[str, Tensor]:
     """The gradients of what trains, whole."""
     return {
-        plain_name(name): whole(p.grad) for name, p in model.named_parameters() if p.requires_grad and p.grad is not None
+        plain_name(name): whole(p.grad)
+        for name, p in model.named_parameters()
+        if p.requires_grad and p.grad is not None
     }
 
 
@@ -138,7 +141,7 @@ def loop(
     context: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Callable[[], tuple[float, dict[str, Tensor]]]:
     """A plain training step."""
-    optimizer = optimizer or torch.optim.SGD(trainable(model), lr=RATE)
+    optimizer = optimizer or torch.optim.SGD(trainable(model), lr=RATE, foreach=False)
 
     def step() -> tuple[float, dict[str, Tensor]]:
         model.train()
@@ -158,7 +161,8 @@ def logits(model: nn.Module, batch: dict[str, Tensor]) -> Callable[[], Tensor]:
 
     @torch.no_grad()
     def outputs() -> Tensor:
-        return whole(model.eval()(**batch).logits)
+        model.eval()  # DeepSpeed's engine does not give itself back
+        return whole(model(**batch).logits)
 
     return outputs
 
@@ -181,7 +185,7 @@ def compiled(case: Case, folder: Path) -> Made:
     """`torch.compile` in one process."""
     model = case.wrap(case.base()).to(KIND)
     batch = moved(case.batch(), KIND)
-    fast = torch.compile(model, backend="inductor" if GPU else "aot_eager")
+    fast = torch.compile(model, backend="aot_eager")
     return Made(loop(fast, batch), lambda into: save(model, into), logits(fast, batch))
 
 
@@ -216,7 +220,7 @@ def accelerate_ddp(case: Case, folder: Path) -> Made:
     """`Accelerator().prepare`, DDP."""
     accelerator = Accelerator(cpu=not GPU)
     model = case.wrap(case.base())
-    prepared, optimizer = accelerator.prepare(model, torch.optim.SGD(trainable(model), lr=RATE))
+    prepared, optimizer = accelerator.prepare(model, torch.optim.SGD(trainable(model), lr=RATE, foreach=False))
     batch = row(case, accelerator.device)
     step = loop(prepared, batch, optimizer=optimizer, backward=accelerator.backward, loss_of=mean)
     whole_batch = moved(case.batch(), accelerator.device)
@@ -229,7 +233,16 @@ def layers(model: nn.Module, case: Case) -> Iterator[nn.Module]:
     return (module for module in model.modules() if type(module).__name__ == case.layer)
 
 
-def fsdp2(case: Case, folder: Path) -> Made:
+def fsdp2_offloaded(case: Case, folder: Path) -> Made:
+    """FSDP2 with what is sharded kept on the CPU."""
+    from torch.distributed.fsdp import CPUOffloadPolicy
+
+    if not GPU:
+        raise NotHereError("there is nothing to offload from")
+    return fsdp2(case, folder, offload_policy=CPUOffloadPolicy())
+
+
+def fsdp2(case: Case, folder: Path, **options: Any) -> Made:
     """`fully_shard` on each layer and on the whole."""
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
     from torch.distributed.device_mesh import init_device_mesh
@@ -239,8 +252,8 @@ def fsdp2(case: Case, folder: Path) -> Made:
     mesh = init_device_mesh(KIND, (distributed.get_world_size(),))
     model = case.wrap(case.base()).to(device)
     for layer in layers(model, case):
-        fully_shard(layer, mesh=mesh)
-    fully_shard(model, mesh=mesh)
+        fully_shard(layer, mesh=mesh, **options)
+    fully_shard(model, mesh=mesh, **options)
 
     def saved(into: Path) -> None:
         state = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
@@ -280,7 +293,7 @@ def accelerate_fsdp2(case: Case, folder: Path) -> Made:
     )  # fmt: skip
     accelerator = Accelerator(fsdp_plugin=plugin)
     model = case.wrap(case.base())
-    prepared, optimizer = accelerator.prepare(model, torch.optim.SGD(trainable(model), lr=RATE))
+    prepared, optimizer = accelerator.prepare(model, torch.optim.SGD(trainable(model), lr=RATE, foreach=False))
     step = loop(
         prepared, row(case, accelerator.device), optimizer=optimizer, backward=accelerator.backward, loss_of=mean
     )
@@ -346,7 +359,7 @@ def deepspeed(stage: int, early: bool = False) -> Callable[[Case, Path], Made]:
             del kept
         else:
             model = case.wrap(case.base())
-        optimizer = torch.optim.SGD(trainable(model), lr=RATE)
+        optimizer = torch.optim.SGD(trainable(model), lr=RATE, foreach=False)
         engine, *_ = deepspeed.initialize(
             model=model, model_parameters=trainable(model), optimizer=optimizer, config=settings
         )
@@ -438,7 +451,8 @@ def quantised(how: str) -> Callable[[Case, Path], Made]:
     def make(case: Case, folder: Path) -> Made:
         base = case.base()
         base.save_pretrained(folder / "base")
-        skip = [name for name in (case.config().modules_to_save or []) if "embed" not in name] + ["lm_head"]
+        saved_names = case.config().modules_to_save or []
+        skip = [name for name, _ in base.named_modules() if name.rpartition(".")[2] in saved_names] + ["lm_head"]
         if how == "bitsandbytes":
             config: Any = transformers.BitsAndBytesConfig(
                 load_in_4bit=True, bnb_4bit_compute_dtype=torch.float32, llm_int8_skip_modules=skip
@@ -486,7 +500,8 @@ def trainer(**settings: Any) -> Callable[[Case, Path], Made]:
         arguments = transformers.TrainingArguments(
             output_dir=str(folder / "trainer"), max_steps=STEPS, per_device_train_batch_size=1, learning_rate=RATE,
             optim="sgd", lr_scheduler_type="constant", max_grad_norm=0, logging_steps=1, save_strategy="no",
-            report_to=[], remove_unused_columns=False, use_cpu=not GPU, disable_tqdm=True, **options,
+            report_to=[], remove_unused_columns=False, use_cpu=not GPU, disable_tqdm=True,
+            ddp_backend="nccl" if GPU else "gloo", **options,
         )  # fmt: skip
         model = case.wrap(case.base())
         batch = case.batch()
@@ -517,15 +532,16 @@ ENGINES = {
     "accelerate launch, DDP": Engine(accelerate_ddp, "accelerate"),
     "Trainer, DDP": Engine(trainer(), "accelerate"),
     "FSDP2": Engine(fsdp2),
-    "FSDP2, wrappers as units": Engine(fsdp2_units),
-    "accelerate launch, FSDP2": Engine(accelerate_fsdp2, "accelerate"),
-    "Trainer, fsdp": Engine(trainer(fsdp="full_shard auto_wrap"), "accelerate"),
-    "FSDP1, PEFT's policy": Engine(fsdp1),
+    "FSDP2, CPU offload": Engine(fsdp2_offloaded),
+    "FSDP2, wrappers as units": Engine(fsdp2_units, alone=True),
+    "accelerate launch, FSDP2": Engine(accelerate_fsdp2, "accelerate", alone=True),
+    "Trainer, fsdp": Engine(trainer(fsdp="full_shard auto_wrap"), "accelerate", alone=True),
+    "FSDP1, PEFT's policy": Engine(fsdp1, alone=True),
     "DeepSpeed ZeRO-2": Engine(deepspeed(2)),
     "DeepSpeed ZeRO-3": Engine(deepspeed(3)),
-    "DeepSpeed ZeRO-3, loaded in parts": Engine(deepspeed(3, early=True)),
-    "Trainer, deepspeed": Engine(trainer(deepspeed=deepspeed_settings(3)), "accelerate"),
-    "tensor parallel": Engine(tensor_parallel, symmetric=False),
+    "DeepSpeed ZeRO-3, loaded in parts": Engine(deepspeed(3, early=True), alone=True),
+    "Trainer, deepspeed": Engine(trainer(deepspeed=deepspeed_settings(3)), "accelerate", alone=True),
+    "tensor parallel": Engine(tensor_parallel, alone=True),
     "device_map": Engine(device_map, "python"),
     "cpu_offload before wrapping": Engine(offloaded(True), "python"),
     "cpu_offload after wrapping": Engine(offloaded(False), "python"),

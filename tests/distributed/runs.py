@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from tests.distributed.cases import CASES, STEPS, Case
+from tests.distributed.cases import Case
 from tests.distributed.engines import ENGINES, GPU, logits
 
 ROOT = Path(__file__).parents[2]
@@ -27,9 +29,15 @@ LOGGED = 1e-3
 TOLERANCE = 1e-5
 # A quantised base has other outputs; these engines compare their own reloaded ones.
 ITSELF = ("bitsandbytes 4-bit", "torchao int8")
-PORTS = iter(range(29600 + os.getpid() % 1000, 65000))
 
 Outcome = dict[str, Any]
+
+
+def free_port() -> str:
+    """A port that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("localhost", 0))
+        return str(found.getsockname()[1])
 
 
 def command(engine: str, folder: Path, cases: Sequence[str]) -> list[str]:
@@ -37,17 +45,26 @@ def command(engine: str, folder: Path, cases: Sequence[str]) -> list[str]:
     worker = ["tests.distributed.worker", str(folder), engine, *cases]
     if ENGINES[engine].launcher == "python":
         return [sys.executable, "-m", *worker]
-    if ENGINES[engine].launcher == "torchrun":
-        start = ["torch.distributed.run", "--nproc_per_node", str(PROCESSES), "--master_port", str(next(PORTS))]
+    # `accelerate launch` starts several processes on CPUs through MPI only
+    if ENGINES[engine].launcher == "torchrun" or not GPU:
+        start = ["torch.distributed.run", "--nproc_per_node", str(PROCESSES), "--master_port", free_port()]
     else:
         start = ["accelerate.commands.launch", "--num_processes", str(PROCESSES), "--num_machines", "1"]
-        start += ["--main_process_port", str(next(PORTS)), "--mixed_precision", "no", "--dynamo_backend", "no"]
-        start += ["--multi_gpu"] if GPU else ["--cpu"]
+        start += ["--main_process_port", free_port(), "--mixed_precision", "no", "--dynamo_backend", "no"]
+        start += ["--multi_gpu"]
     return [sys.executable, "-m", *start, "-m", *worker]
 
 
-def run(engine: str, folder: Path, cases: Sequence[str], limit: float = 600) -> None:
-    """Train the cases; the folder has what came of it, and the output in `log`."""
+def run(engine: str, folder: Path, cases: Sequence[str], limit: float = 600, until: float = float("inf")) -> None:
+    """Train the cases; the folder has what came of it, and the output in `log`.
+
+    Args:
+        engine: its name.
+        folder: where each case gets a folder.
+        cases: their names.
+        limit: seconds for a start.
+        until: reading of the monotonic clock after which nothing is started.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     variables = {
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
@@ -58,9 +75,10 @@ def run(engine: str, folder: Path, cases: Sequence[str], limit: float = 600) -> 
         variables |= {"DS_ACCELERATOR": "cpu", "ACCELERATE_USE_CPU": "true"}
     if ENGINES[engine].launcher == "python":
         variables |= {"WORLD_SIZE": "1"}
-    # where one process alone may fail, and the other waits for it, each case is started by itself
-    parts = [list(cases)] if ENGINES[engine].symmetric else [[case] for case in cases]
+    parts = [[case] for case in cases] if ENGINES[engine].alone else [list(cases)]
     for part in parts:
+        if time.monotonic() > until:
+            return
         with (folder / "log").open("a") as log:
             try:
                 subprocess.run(
@@ -68,7 +86,7 @@ def run(engine: str, folder: Path, cases: Sequence[str], limit: float = 600) -> 
                     stderr=subprocess.STDOUT, check=False, timeout=limit,
                 )  # fmt: skip
             except subprocess.TimeoutExpired:
-                print(f"stopped after {limit:.0f} s", file=log)
+                log.writelines(f"stopped: {case.replace(' ', '-')}\n" for case in part)
 
 
 def distance(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> float:
@@ -95,7 +113,11 @@ def compare(case: Case, engine: str, found: Path, reference: Path) -> Outcome:
     if error is not None:
         return {"outcome": "not here" if error.startswith("NotHereError") else "error", "what": error}
     if not (found / "seen.json").exists():
-        return {"outcome": "error", "what": "ended without a result"}
+        stopped = (
+            f"stopped: {found.name}" in (found.parent / "log").read_text() if (found.parent / "log").exists() else None
+        )
+        whats = {True: "hangs", False: "ended without a result", None: "not started"}
+        return {"outcome": "not here" if stopped is None else "error", "what": whats[stopped]}
     seen = json.loads((found / "seen.json").read_text())
     saved = load_file(found / "adapter_model.safetensors")
     if engine in ITSELF:
@@ -124,7 +146,11 @@ def compare(case: Case, engine: str, found: Path, reference: Path) -> Outcome:
     what = ", ".join(f"{name} {differences[name]:.1e}" for name in bad)
     if extra := sorted(right.keys() - saved.keys()):
         what += f"; not saved: {extra[0]} and {len(extra)} in all"
-    untrained = [key for key in saved if key in right and torch.equal(saved[key].float(), initial(case).get(key, right[key] + 1))]
+    untrained = [
+        key
+        for key in saved
+        if key in right and torch.equal(saved[key].float(), initial(case).get(key, right[key] + 1))
+    ]
     if bad and untrained:
         what += f"; saved untrained: {len(untrained)} of {len(saved)} tensors"
     return {"outcome": "differs" if bad else "equal", "what": what, "differences": differences}
@@ -136,7 +162,3 @@ def initial(case: Case) -> dict[str, torch.Tensor]:
 
     model = case.wrap(case.base())
     return {name: value.float() for name, value in get_peft_model_state_dict(model).items()}
-
-
-assert STEPS
-assert CASES

@@ -45,14 +45,16 @@ def main(folder: Path, engine: str, names: list[str]) -> None:
             print(lines[1], file=sys.stderr, flush=True)
             if type(error).__name__ == "NotHereError":
                 continue
-            if distributed.is_initialized() and os.environ.get("WORLD_SIZE", "1") != "1" and not run.symmetric:
+            if distributed.is_initialized() and os.environ.get("WORLD_SIZE", "1") != "1" and run.alone:
                 raise
             continue
         finally:
             engines.clean()
         if rank == 0:
             if gradients:
-                save_file({key: value.contiguous() for key, value in gradients.items()}, into / "gradients.safetensors")
+                save_file(
+                    {key: value.contiguous() for key, value in gradients.items()}, into / "gradients.safetensors"
+                )
             if outputs is not None:
                 save_file({"logits": outputs.float().contiguous()}, into / "outputs.safetensors")
             (into / "seen.json").write_text(json.dumps(seen))
