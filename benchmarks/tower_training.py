@@ -107,9 +107,9 @@ def shard(model: Any) -> None:
         if isinstance(module, ModulesToSaveWrapper):
             elsewhere |= {p for p in module.original_module.parameters() if p.device.type != "cuda"}
     for module in model.modules():
-        if type(module).__name__ in ("Gemma4TextDecoderLayer", "Gemma4VisionEncoderLayer"):
-            if not elsewhere.intersection(module.parameters()):
-                fully_shard(module)
+        layer = type(module).__name__ in ("Gemma4TextDecoderLayer", "Gemma4VisionEncoderLayer")
+        if layer and not elsewhere.intersection(module.parameters()):
+            fully_shard(module)
     fully_shard(model, ignored_params=elsewhere or None)
 
 
@@ -174,28 +174,26 @@ def main() -> int:
     torch.cuda.set_device(rank)
     if world > 1:
         distributed.init_process_group("nccl")
+    described = {
+        "command": f"python -m benchmarks.tower_training {' '.join(sys.argv[1:])}",
+        "gpus": [torch.cuda.get_device_name(index) for index in range(world)],
+        "engine": f"FSDP2, {world} processes" if world > 1 else "one process",
+        "date": datetime.date.today().isoformat(),
+        "versions": {"python": platform.python_version()}
+        | {module.__name__: module.__version__ for module in (peft, torch, transformers)},
+    }
     results: list[dict[str, Any]] = []
-    for _ in range(options.rounds):
-        for way in WAYS:
-            try:
-                results.append(measure(way, options, torch.device("cuda", rank)))
-            except Exception as error:  # what a way cannot do is a result
-                results.append({"way": way, "error": f"{type(error).__name__}: {error}"[:400]})
-            gc.collect()
-            torch.cuda.empty_cache()
-            if rank == 0:
-                print(json.dumps(results[-1]), flush=True)
-    if rank == 0:
-        described = {
-            "command": f"python -m benchmarks.tower_training {' '.join(sys.argv[1:])}",
-            "gpus": [torch.cuda.get_device_name(index) for index in range(world)],
-            "engine": f"FSDP2, {world} processes" if world > 1 else "one process",
-            "date": datetime.date.today().isoformat(),
-            "versions": {"python": platform.python_version()}
-            | {module.__name__: module.__version__ for module in (peft, torch, transformers)},
-        }
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps({**described, "ways": WAYS, "results": results}, indent=2) + "\n")
+    for way in list(WAYS) * options.rounds:
+        try:
+            results.append(measure(way, options, torch.device("cuda", rank)))
+        except (RuntimeError, ValueError, TypeError) as error:  # what a way cannot do is a result
+            results.append({"way": way, "error": f"{type(error).__name__}: {error}"[:400]})
+        gc.collect()
+        torch.cuda.empty_cache()
+        if rank == 0:
+            print(json.dumps(results[-1]), flush=True)
+            options.output.parent.mkdir(parents=True, exist_ok=True)
+            options.output.write_text(json.dumps({**described, "ways": WAYS, "results": results}, indent=2) + "\n")
     if world > 1:
         distributed.destroy_process_group()
     return 0

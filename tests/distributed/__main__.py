@@ -10,7 +10,6 @@ import json
 import platform
 import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 from tests.conftest import installed
 from tests.distributed.cases import CASES
 from tests.distributed.engines import ENGINES, GPU
-from tests.distributed.runs import REFERENCE, compare, run
+from tests.distributed.runs import REFERENCE, compare, run, starts
 
 
 def described() -> dict[str, Any]:
@@ -48,23 +47,15 @@ def main() -> int:
     parser.add_argument("--engine", action="append", help="only this engine; may be given again")
     parser.add_argument("--case", action="append", help="only this case; may be given again")
     parser.add_argument("--jobs", type=int, default=1, help="engines at a time (default: 1)")
-    parser.add_argument("--limit", type=float, default=600, help="seconds for an engine (default: 600)")
-    parser.add_argument("--budget", type=float, default=float("inf"), help="seconds after which nothing is started")
+    parser.add_argument("--limit", type=float, default=600, help="seconds for a start (default: 600)")
     parser.add_argument("--keep", type=Path, help="folder in which to leave logs and adapters")
     options = parser.parse_args()
     cases, engines = options.case or list(CASES), options.engine or list(ENGINES)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
         wanted = [REFERENCE, *(engine for engine in engines if engine != REFERENCE)]
-        # those that take longest first
-        ordered = sorted(wanted, key=lambda engine: not ENGINES[engine].alone)
-        until = time.monotonic() + options.budget
-
-        def start(engine: str) -> None:
-            run(engine, folder / engine.replace(" ", "-"), cases, options.limit, until)
-
         with ThreadPoolExecutor(options.jobs) as pool:
-            list(pool.map(start, ordered))
+            list(pool.map(lambda group: run(group, folder, cases, options.limit), starts(wanted)))
         found: dict[str, dict[str, Any]] = {}
         for engine in wanted:
             for name in cases:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -67,7 +67,7 @@ def start() -> torch.device:
     if GPU:
         torch.cuda.set_device(rank)
     if not distributed.is_initialized():
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if GPU else "gloo", timeout=timedelta(seconds=25))
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if GPU else "gloo", timeout=timedelta(seconds=60))
     return torch.device(KIND, rank) if GPU else torch.device("cpu")
 
 
@@ -75,8 +75,9 @@ def clean() -> None:
     """Forget what a case has left."""
     AcceleratorState._reset_state()
     GradientState._reset_state()
-    if not distributed.is_initialized():
-        PartialState._reset_state()
+    PartialState._reset_state()
+    for name in ("ACCELERATE_USE_FSDP", "FSDP_VERSION", "ACCELERATE_USE_DEEPSPEED"):
+        os.environ.pop(name, None)
     torch.compiler.reset()
     gc.collect()
 
@@ -203,7 +204,7 @@ def autocast(case: Case, folder: Path) -> Made:
     model = case.wrap(case.base()).to(device)
     parallel = DistributedDataParallel(model, device_ids=[device] if GPU else None)
     step = loop(parallel, row(case, device), loss_of=mean, context=lambda: torch.autocast(KIND, torch.bfloat16))
-    saved = lambda into: on_rank_0(lambda: save(model, into))  # noqa: E731
+    saved = lambda into: on_rank_0(lambda: save(model, into))
     return Made(step, saved, logits(model, moved(case.batch(), device)))
 
 
@@ -212,7 +213,7 @@ def ddp(case: Case, folder: Path) -> Made:
     device = start()
     model = case.wrap(case.base()).to(device)
     parallel = DistributedDataParallel(model, device_ids=[device] if GPU else None)
-    saved = lambda into: on_rank_0(lambda: save(model, into))  # noqa: E731
+    saved = lambda into: on_rank_0(lambda: save(model, into))
     return Made(loop(parallel, row(case, device), loss_of=mean), saved, logits(model, moved(case.batch(), device)))
 
 
@@ -331,7 +332,7 @@ def deepspeed_settings(stage: int, **more: Any) -> dict[str, Any]:
     """What DeepSpeed is told."""
     zero = {"stage": stage, "stage3_param_persistence_threshold": 0}
     return {
-        "train_micro_batch_size_per_gpu": 1, "zero_optimization": zero, "zero_allow_untested_optimizer": True,
+        "train_micro_batch_size_per_gpu": 1, "zero_optimization": zero, "gradient_clipping": 0.0, "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False, **more,
     }  # fmt: skip
 
@@ -435,10 +436,7 @@ def offloaded(before: bool) -> Callable[[Case, Path], Made]:
     def make(case: Case, folder: Path) -> Made:
         device = torch.device("cuda:0" if GPU else "cpu")
         model = case.base()
-        if before:
-            model = case.wrap(cpu_offload(model, device))
-        else:
-            model = cpu_offload(case.wrap(model), device)
+        model = case.wrap(cpu_offload(model, device)) if before else cpu_offload(case.wrap(model), device)
         batch = moved(case.batch(), device)
         return Made(loop(model, batch), lambda into: save(model, into), logits(model, batch))
 
@@ -534,8 +532,8 @@ ENGINES = {
     "FSDP2": Engine(fsdp2),
     "FSDP2, CPU offload": Engine(fsdp2_offloaded),
     "FSDP2, wrappers as units": Engine(fsdp2_units, alone=True),
-    "accelerate launch, FSDP2": Engine(accelerate_fsdp2, "accelerate", alone=True),
-    "Trainer, fsdp": Engine(trainer(fsdp="full_shard auto_wrap"), "accelerate", alone=True),
+    "accelerate launch, FSDP2": Engine(accelerate_fsdp2, "accelerate"),
+    "Trainer, fsdp": Engine(trainer(fsdp="full_shard auto_wrap"), "accelerate"),
     "FSDP1, PEFT's policy": Engine(fsdp1, alone=True),
     "DeepSpeed ZeRO-2": Engine(deepspeed(2)),
     "DeepSpeed ZeRO-3": Engine(deepspeed(3)),

@@ -8,7 +8,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,8 @@ TOLERANCE = 1e-5
 # A quantised base has other outputs; these engines compare their own reloaded ones.
 ITSELF = ("bitsandbytes 4-bit", "torchao int8")
 
+NO_X = "missing 1 required positional argument: 'x'"
+
 Outcome = dict[str, Any]
 
 
@@ -40,13 +41,14 @@ def free_port() -> str:
         return str(found.getsockname()[1])
 
 
-def command(engine: str, folder: Path, cases: Sequence[str]) -> list[str]:
-    """What starts the engine."""
-    worker = ["tests.distributed.worker", str(folder), engine, *cases]
-    if ENGINES[engine].launcher == "python":
+def command(engines: Sequence[str], folder: Path, cases: Sequence[str]) -> list[str]:
+    """What starts engines that have the same launcher."""
+    worker = ["tests.distributed.worker", str(folder), "+".join(engines), *cases]
+    launcher = ENGINES[engines[0]].launcher
+    if launcher == "python":
         return [sys.executable, "-m", *worker]
     # `accelerate launch` starts several processes on CPUs through MPI only
-    if ENGINES[engine].launcher == "torchrun" or not GPU:
+    if launcher == "torchrun" or not GPU:
         start = ["torch.distributed.run", "--nproc_per_node", str(PROCESSES), "--master_port", free_port()]
     else:
         start = ["accelerate.commands.launch", "--num_processes", str(PROCESSES), "--num_machines", "1"]
@@ -55,17 +57,16 @@ def command(engine: str, folder: Path, cases: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", *start, "-m", *worker]
 
 
-def run(engine: str, folder: Path, cases: Sequence[str], limit: float = 600, until: float = float("inf")) -> None:
-    """Train the cases; the folder has what came of it, and the output in `log`.
+def starts(engines: Sequence[str]) -> list[list[str]]:
+    """Engines that one start can train one after another."""
+    found: dict[str, list[str]] = {}
+    for engine in engines:
+        found.setdefault(engine if ENGINES[engine].alone else ENGINES[engine].launcher, []).append(engine)
+    return list(found.values())
 
-    Args:
-        engine: its name.
-        folder: where each case gets a folder.
-        cases: their names.
-        limit: seconds for a start.
-        until: reading of the monotonic clock after which nothing is started.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
+
+def run(engines: Sequence[str], folder: Path, cases: Sequence[str], limit: float = 600) -> None:
+    """Train the cases in the engines of one start; each engine gets a folder, and `log` has the output."""
     variables = {
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false",
@@ -73,20 +74,16 @@ def run(engine: str, folder: Path, cases: Sequence[str], limit: float = 600, unt
     }  # fmt: skip
     if not GPU:
         variables |= {"DS_ACCELERATOR": "cpu", "ACCELERATE_USE_CPU": "true"}
-    if ENGINES[engine].launcher == "python":
-        variables |= {"WORLD_SIZE": "1"}
-    parts = [[case] for case in cases] if ENGINES[engine].alone else [list(cases)]
-    for part in parts:
-        if time.monotonic() > until:
-            return
-        with (folder / "log").open("a") as log:
-            try:
-                subprocess.run(
-                    command(engine, folder, part), cwd=ROOT, env={**os.environ, **variables}, stdout=log,
-                    stderr=subprocess.STDOUT, check=False, timeout=limit,
-                )  # fmt: skip
-            except subprocess.TimeoutExpired:
-                log.writelines(f"stopped: {case.replace(' ', '-')}\n" for case in part)
+    for engine in engines:
+        (folder / engine.replace(" ", "-")).mkdir(parents=True, exist_ok=True)
+    with (folder / engines[0].replace(" ", "-") / "log").open("w") as log:
+        try:
+            subprocess.run(
+                command(engines, folder, cases), cwd=ROOT, env={**os.environ, **variables}, stdout=log,
+                stderr=subprocess.STDOUT, check=False, timeout=limit,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            print(f"stopped after {limit:.0f} s", file=log)
 
 
 def distance(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> float:
@@ -113,11 +110,11 @@ def compare(case: Case, engine: str, found: Path, reference: Path) -> Outcome:
     if error is not None:
         return {"outcome": "not here" if error.startswith("NotHereError") else "error", "what": error}
     if not (found / "seen.json").exists():
-        stopped = (
-            f"stopped: {found.name}" in (found.parent / "log").read_text() if (found.parent / "log").exists() else None
+        return (
+            {"outcome": "error", "what": "hangs, or the process dies"}
+            if found.exists()
+            else {"outcome": "not here", "what": "not started"}
         )
-        whats = {True: "hangs", False: "ended without a result", None: "not started"}
-        return {"outcome": "not here" if stopped is None else "error", "what": whats[stopped]}
     seen = json.loads((found / "seen.json").read_text())
     saved = load_file(found / "adapter_model.safetensors")
     if engine in ITSELF:
