@@ -1,0 +1,25 @@
+"""Two processes train `modules_to_save` under DDP on CPUs, short enough for every run of the tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.distributed.cases import CASES
+from tests.distributed.runs import NO_X, REFERENCE, compare, run
+
+CASE = "self_attn"
+
+
+@pytest.mark.skipif(torch.cuda.device_count() == 1, reason="two processes want two GPUs, or none")
+@pytest.mark.stock_fails("<0.20", raises=TypeError, match=NO_X)
+@pytest.mark.row("two processes: DDP trains and saves as one process")
+def test_ddp(tmp_path: Path) -> None:
+    for engine in (REFERENCE, "DDP"):
+        run([engine], tmp_path, [CASE], limit=120)
+    outcome = compare(CASES[CASE], "DDP", tmp_path / "DDP" / CASE, tmp_path / REFERENCE.replace(" ", "-") / CASE)
+    if NO_X in outcome["what"]:
+        raise TypeError(outcome["what"])
+    assert outcome["outcome"] == "equal", f"{outcome}\n{(tmp_path / 'DDP' / 'log').read_text()}"
