@@ -109,9 +109,18 @@ def shortened(case: Mapping[str, Any]) -> str:
     text = str(case["what"])
     if NO_X in text:
         return "`TypeError`, the missing `x`"
+    if text == "hangs, or the process dies":
+        return "no result"
     if case["outcome"] == "differs":
         return re.sub(r" [\d.]+e[+-]\d+| inf| nan", "", text) + " differ"
-    return "`" + re.sub(r"0x\w+", "0x", text).replace("|", "/").replace("`", "'")[:140].strip() + "`"
+    return (
+        "`"
+        + re.sub(r"\s+", " ", re.sub(r"GPU \d.*|0x\w+|\[127.*", "", text))
+        .replace("|", "/")
+        .replace("`", "'")[:140]
+        .strip()
+        + "`"
+    )
 
 
 if __name__ == "__main__":
