@@ -1,0 +1,127 @@
+"""``python -m tests.distributed.table``: write the tables of `docs/distributed.md` from the results beside this file.
+
+`results/*.json` is what ``python -m tests.distributed -o FILE`` has written. With `--check` nothing is written: exit status 1
+says that the page has other tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).with_name("results")
+PAGE = Path(__file__).parents[2] / "docs" / "distributed.md"
+BEGIN, END = "<!-- begin of the tables -->\n", "<!-- end of the tables -->\n"
+NO_X = "missing 1 required positional argument: 'x'"
+
+Run = Mapping[str, Any]
+
+
+def main() -> int:
+    """Write, or check; exit status 1 where the page has other tables."""
+    parser = argparse.ArgumentParser(prog="python -m tests.distributed.table", description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="only say whether the page's tables are those of the results"
+    )
+    check = parser.parse_args().check
+    page = PAGE.read_text("utf-8")
+    fresh = replaced(page, tables(load()))
+    if not check:
+        PAGE.write_text(fresh, encoding="utf-8")
+    elif page != fresh:
+        print("error: docs/distributed.md has other tables; run `python -m tests.distributed.table`", file=sys.stderr)
+        return 1
+    return 0
+
+
+def load() -> list[Run]:
+    """All results, by backend, release and side."""
+    runs = [json.loads(path.read_text("utf-8")) for path in RESULTS.glob("*.json")]
+    return sorted(runs, key=lambda run: (run["backend"], run["release"], run["side"] != "stock"))
+
+
+def replaced(page: str, text: str) -> str:
+    """The page with other tables between the two comments."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{PAGE} has no place for the tables")
+    return f"{before}{begin}{text}{end}{after}"
+
+
+def tables(runs: Sequence[Run]) -> str:
+    """For each backend: what it ran with, the counts, and what did not come out equal."""
+    parts = []
+    for backend in dict.fromkeys(run["backend"] for run in runs):
+        found = [run for run in runs if run["backend"] == backend]
+        parts += [heading(found[0]), counts(found), "\nWhat was not equal:\n\n", failures(found), "\n"]
+    return "".join(parts)
+
+
+def heading(run: Run) -> str:
+    """What the runs of a backend ran with."""
+    versions = ", ".join(f"{name} {found}" for name, found in run["versions"].items() if name != "peft" and found)
+    where = f"{len(run['devices'])} x {run['devices'][0]}" if run["backend"] == "nccl" else "CPUs"
+    return f"### {run['backend']}, {where}\n\nOf {run['date']}: Python {run['python']}, {versions}.\n\n"
+
+
+def counts(runs: Sequence[Run]) -> str:
+    """How many cases are equal to one process, of those that ran."""
+    lines = [["engine", *(f"{run['side']} {run['release']}" for run in runs)]]
+    lines.append(["---"] * len(lines[0]))
+    for engine in dict.fromkeys(engine for run in runs for engine in run["engines"]):
+        lines.append([engine, *(count(run["engines"].get(engine, {})) for run in runs)])
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def count(cases: Mapping[str, Mapping[str, Any]]) -> str:
+    """`7 of 9`, or a dash where nothing ran."""
+    ran = [case for case in cases.values() if case["outcome"] != "not here"]
+    return f"{sum(case['outcome'] == 'equal' for case in ran)} of {len(ran)}" if ran else "-"
+
+
+def failures(runs: Sequence[Run]) -> str:
+    """Engine by engine, what happened instead, in which cases, on which sides."""
+    found: dict[tuple[str, str], dict[tuple[str, ...], list[str]]] = {}
+    for run in runs:
+        grouped: dict[tuple[str, str], list[str]] = {}
+        for engine, cases in run["engines"].items():
+            for name, case in cases.items():
+                if case["outcome"] not in ("equal", "not here"):
+                    grouped.setdefault((engine, shortened(case)), []).append(name)
+        for key, names in grouped.items():
+            found.setdefault(key, {}).setdefault(tuple(sorted(names)), []).append(f"{run['side']} {run['release']}")
+    lines = ["| engine | what | cases | PEFT |\n| --- | --- | --- | --- |\n"]
+    known = list(dict.fromkeys(engine for run in runs for engine in run["engines"]))
+    for (engine, what), groups in sorted(found.items(), key=lambda item: (known.index(item[0][0]), item[0][1])):
+        for names, sides in groups.items():
+            lines.append(f"| {engine} | {what} | {'; '.join(names)} | {', '.join(sides)} |\n")
+    return "".join(lines)
+
+
+def shortened(case: Mapping[str, Any]) -> str:
+    """What happened, without numbers that differ from run to run."""
+    text = str(case["what"])
+    if NO_X in text:
+        return "`TypeError`, the missing `x`"
+    if text == "hangs, or the process dies":
+        return "no result"
+    if case["outcome"] == "differs":
+        return re.sub(r" [\d.]+e[+-]\d+| inf| nan", "", text) + " differ"
+    return (
+        "`"
+        + re.sub(r"\s+", " ", re.sub(r"GPU \d.*|0x\w+|\[127.*", "", text))
+        .replace("|", "/")
+        .replace("`", "'")[:140]
+        .strip()
+        + "`"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
