@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import importlib.metadata
 import json
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from packaging.version import Version
 
@@ -100,15 +101,16 @@ def _files(installed: importlib.metadata.Distribution, wheel: Wheel | None) -> l
     if editable:
         return [Finding("note", "it is an editable install; its files are the checkout's, not a wheel's")]
     changed, content = [], {}
-    for file in installed.files or []:
-        path = Path(str(installed.locate_file(file)))
+    # not `installed.files`: later Pythons leave out of that what is missing
+    for name, digest, _ in csv.reader((installed.read_text("RECORD") or "").splitlines()):
+        file, path = PurePosixPath(name), Path(str(installed.locate_file(name)))
         if file.name == "RECORD" or file.suffix == ".pyc" or file.name in _INSTALLERS or ".." in file.parts:
             continue
         data = path.read_bytes() if path.is_file() else b""
-        content[file.as_posix()] = data
-        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-        if file.hash and file.hash.value != digest:
-            changed.append(f"{file.as_posix()} ({'changed' if path.is_file() else 'missing'})")
+        content[name] = data
+        found = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+        if digest and digest != f"sha256={found}":
+            changed.append(f"{name} ({'changed' if path.is_file() else 'missing'})")
     if changed:
         return [Finding("problem", f"differs from its RECORD: {', '.join(changed)}; install it anew")]
     findings = [Finding("ok", f"its {len(content)} files are those of its RECORD")]
