@@ -6,7 +6,6 @@ elsewhere. With `--check` nothing is written: exit status 1 says that the page h
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,41 +14,20 @@ from typing import Any
 
 from packaging.version import Version
 
+from tests import page_table
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "tests" / "results" / "frameworks"
 PAGE = ROOT / "docs" / "frameworks.md"
-BEGIN, END = "<!-- begin of the table -->\n", "<!-- end of the table -->\n"
 COLUMNS = ("framework", "its pin", "its check", "stock dies in", "patched", "wheel", "transformers, torch, Python")
 
 
-def main() -> int:
-    """Write, or check; exit status 1 where there are no results, or others than the page has."""
-    parser = argparse.ArgumentParser(prog="python -m tests.frameworks_table", description="Write the table.")
-    parser.add_argument(
-        "--check", action="store_true", help="only say whether the page's table is that of the results"
-    )
-    check = parser.parse_args().check
+def made() -> str:
+    """The table of the results there are."""
     results = [json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))]
     if not results:
-        print(f"error: no results in {RESULTS}; run `tox -m frameworks` first", file=sys.stderr)
-        return 1
-    page = PAGE.read_text("utf-8")
-    fresh = replaced(page, table(results))
-    if not check:
-        PAGE.write_text(fresh, encoding="utf-8")
-    elif page != fresh:
-        print("error: docs/frameworks.md has another table; run `python -m tests.frameworks_table`", file=sys.stderr)
-        return 1
-    return 0
-
-
-def replaced(page: str, text: str) -> str:
-    """The page with another table between the two comments."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{PAGE} has no place for the table")
-    return f"{before}{begin}{text}{end}{after}"
+        raise SystemExit(f"error: no results in {RESULTS}; run `tox -m frameworks` first")
+    return table(results)
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:
@@ -81,4 +59,4 @@ def said(outcomes: Mapping[str, str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(page_table.main("tests.frameworks_table", PAGE, made))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import installed
-from tests.distributed.cases import CASES
+from tests.distributed.cases import CASES, place
 from tests.distributed.engines import ENGINES, GPU
 from tests.distributed.runs import REFERENCE, compare, run, starts
 
@@ -59,7 +59,7 @@ def main() -> int:
         found: dict[str, dict[str, Any]] = {}
         for engine in wanted:
             for name in cases:
-                places = [folder / part.replace(" ", "-") / name.replace(" ", "-") for part in (engine, REFERENCE)]
+                places = [place(folder, part, name) for part in (engine, REFERENCE)]
                 try:
                     outcome = compare(CASES[name], engine, *places)
                 except Exception as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,11 @@ from torch import nn
 from tests.models import tiny
 
 STEPS, RATE = 3, 0.1
+
+
+def place(root: Path, *names: str) -> Path:
+    """The folder of an engine, or of a case in an engine, by their names."""
+    return root.joinpath(*(name.replace(" ", "-") for name in names))
 
 
 @dataclass(frozen=True)

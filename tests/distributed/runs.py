@@ -16,7 +16,7 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from tests.distributed.cases import Case
+from tests.distributed.cases import Case, place
 from tests.distributed.engines import ENGINES, GPU, logits
 
 ROOT = Path(__file__).parents[2]
@@ -28,8 +28,6 @@ LOGGED = 1e-3
 TOLERANCE = 1e-5
 # A quantised base has other outputs; these engines compare their own reloaded ones.
 ITSELF = ("bitsandbytes 4-bit", "torchao int8")
-
-NO_X = "missing 1 required positional argument: 'x'"
 
 Outcome = dict[str, Any]
 
@@ -75,8 +73,8 @@ def run(engines: Sequence[str], folder: Path, cases: Sequence[str], limit: float
     if not GPU:
         variables |= {"DS_ACCELERATOR": "cpu", "ACCELERATE_USE_CPU": "true"}
     for engine in engines:
-        (folder / engine.replace(" ", "-")).mkdir(parents=True, exist_ok=True)
-    with (folder / engines[0].replace(" ", "-") / "log").open("w") as log:
+        place(folder, engine).mkdir(parents=True, exist_ok=True)
+    with (place(folder, engines[0]) / "log").open("w") as log:
         try:
             subprocess.run(
                 command(engines, folder, cases), cwd=ROOT, env={**os.environ, **variables}, stdout=log,
@@ -135,11 +133,11 @@ def compare(case: Case, engine: str, found: Path, reference: Path) -> Outcome:
         again = {"logits": logits(model, case.batch())()}
     differences["reloaded"] = distance(again, load_file(reference / "outputs.safetensors"))
     limit = LOOSE.get(engine, TOLERANCE)
-    bad = [
-        name for name, value in differences.items()
-        # not the other way round, for NaN
-        if not value <= (max(limit, LOGGED) if engine.startswith("Trainer") and name == "losses" else limit * 10 if name in ("reloaded", "outputs") else limit)
-    ]  # fmt: skip
+    limits = dict.fromkeys(differences, limit) | {"outputs": limit * 10, "reloaded": limit * 10}
+    if engine.startswith("Trainer"):
+        limits["losses"] = max(limit, LOGGED)
+    # not the other way round, for NaN
+    bad = [name for name, value in differences.items() if not value <= limits[name]]
     what = ", ".join(f"{name} {differences[name]:.1e}" for name in bad)
     if extra := sorted(right.keys() - saved.keys()):
         what += f"; not saved: {extra[0]} and {len(extra)} in all"

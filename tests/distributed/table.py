@@ -6,7 +6,6 @@ says that the page has other tables.
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
@@ -14,44 +13,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests import page_table
+
 RESULTS = Path(__file__).with_name("results")
 PAGE = Path(__file__).parents[2] / "docs" / "distributed.md"
-BEGIN, END = "<!-- begin of the tables -->\n", "<!-- end of the tables -->\n"
 NO_X = "missing 1 required positional argument: 'x'"
 
 Run = Mapping[str, Any]
-
-
-def main() -> int:
-    """Write, or check; exit status 1 where the page has other tables."""
-    parser = argparse.ArgumentParser(prog="python -m tests.distributed.table", description=__doc__)
-    parser.add_argument(
-        "--check", action="store_true", help="only say whether the page's tables are those of the results"
-    )
-    check = parser.parse_args().check
-    page = PAGE.read_text("utf-8")
-    fresh = replaced(page, tables(load()))
-    if not check:
-        PAGE.write_text(fresh, encoding="utf-8")
-    elif page != fresh:
-        print("error: docs/distributed.md has other tables; run `python -m tests.distributed.table`", file=sys.stderr)
-        return 1
-    return 0
 
 
 def load() -> list[Run]:
     """All results, by backend, release and side."""
     runs = [json.loads(path.read_text("utf-8")) for path in RESULTS.glob("*.json")]
     return sorted(runs, key=lambda run: (run["backend"], run["release"], run["side"] != "stock"))
-
-
-def replaced(page: str, text: str) -> str:
-    """The page with other tables between the two comments."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{PAGE} has no place for the tables")
-    return f"{before}{begin}{text}{end}{after}"
 
 
 def tables(runs: Sequence[Run]) -> str:
@@ -113,15 +87,9 @@ def shortened(case: Mapping[str, Any]) -> str:
         return "no result"
     if case["outcome"] == "differs":
         return re.sub(r" [\d.]+e[+-]\d+| inf| nan", "", text) + " differ"
-    return (
-        "`"
-        + re.sub(r"\s+", " ", re.sub(r"GPU \d.*|0x\w+|\[127.*", "", text))
-        .replace("|", "/")
-        .replace("`", "'")[:140]
-        .strip()
-        + "`"
-    )
+    text = re.sub(r"\s+", " ", re.sub(r"GPU \d.*|0x\w+|\[127.*", "", text)).replace("|", "/").replace("`", "'")
+    return f"`{text[:140].strip()}`"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(page_table.main("tests.distributed.table", PAGE, lambda: tables(load())))

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.distributed.cases import CASES
-from tests.distributed.runs import NO_X, REFERENCE, compare, run
+from tests.distributed.cases import CASES, place
+from tests.distributed.runs import REFERENCE, compare, run
+from tests.distributed.table import NO_X
 
 CASE = "self_attn"
 
@@ -19,7 +20,7 @@ CASE = "self_attn"
 def test_ddp(tmp_path: Path) -> None:
     for engine in (REFERENCE, "DDP"):
         run([engine], tmp_path, [CASE], limit=120)
-    outcome = compare(CASES[CASE], "DDP", tmp_path / "DDP" / CASE, tmp_path / REFERENCE.replace(" ", "-") / CASE)
+    outcome = compare(CASES[CASE], "DDP", *(place(tmp_path, engine, CASE) for engine in ("DDP", REFERENCE)))
     if NO_X in outcome["what"]:
         raise TypeError(outcome["what"])
     assert outcome["outcome"] == "equal", f"{outcome}\n{(tmp_path / 'DDP' / 'log').read_text()}"

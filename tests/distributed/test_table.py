@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from tests.distributed import table
+from tests.page_table import replaced
 
 
 def test_the_page_has_the_tables_of_the_results() -> None:
     runs = table.load()
     assert runs
     page = table.PAGE.read_text("utf-8")
-    assert table.replaced(page, table.tables(runs)) == page
+    assert replaced(page, table.tables(runs)) == page

@@ -18,13 +18,13 @@ from safetensors.torch import save_file
 from torch import distributed
 
 from tests.distributed import engines
-from tests.distributed.cases import CASES, STEPS
+from tests.distributed.cases import CASES, STEPS, place
 
 
 def main(root: Path, started: list[str], names: list[str]) -> None:
     """Train the cases one after another, in one engine after another; an error is a result."""
     for engine in started:
-        train(root / engine.replace(" ", "-"), engine, names)
+        train(place(root, engine), engine, names)
     if distributed.is_initialized():
         distributed.barrier()
         distributed.destroy_process_group()
@@ -35,7 +35,7 @@ def train(folder: Path, engine: str, names: list[str]) -> None:
     run = engines.ENGINES[engine]
     rank = int(os.environ.get("RANK", "0"))
     for name in names or list(CASES):
-        into = folder / name.replace(" ", "-")
+        into = place(folder, name)
         into.mkdir(parents=True, exist_ok=True)
         try:
             made = run.make(CASES[name], into)

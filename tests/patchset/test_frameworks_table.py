@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests import frameworks_table as program
+from tests.page_table import BEGIN, END, replaced
 
 RUN = {
     "framework": "factory", "version": "0.9.4", "pin": "<=0.17.1", "checks": ["peft<=0.17.1"], "wheel": "0.17.1-1kwargs1",
@@ -19,7 +20,7 @@ def test_the_page_has_the_table_of_the_results() -> None:
     results = [json.loads(path.read_text("utf-8")) for path in program.RESULTS.glob("*.json")]
     assert results
     page = program.PAGE.read_text("utf-8")
-    assert program.replaced(page, program.table(results)) == page
+    assert replaced(page, program.table(results)) == page
 
 
 def test_all_of_a_run_is_told() -> None:
@@ -37,8 +38,8 @@ def test_all_of_a_run_is_told() -> None:
 
 
 def test_another_result_is_another_table() -> None:
-    page = f"before\n{program.BEGIN}{program.table([RUN])}{program.END}after\n"
-    assert program.replaced(page, program.table([RUN])) == page
-    assert program.replaced(page, program.table([RUN | {"wheel": "0.17.0+kwargs.1"}])) != page
+    page = f"before\n{BEGIN}{program.table([RUN])}{END}after\n"
+    assert replaced(page, program.table([RUN])) == page
+    assert replaced(page, program.table([RUN | {"wheel": "0.17.0+kwargs.1"}])) != page
     with pytest.raises(ValueError, match="has no place"):
-        program.replaced("before\n", "")
+        replaced("before\n", "")
