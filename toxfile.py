@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import atexit
-import sys
 
+from packaging.requirements import Requirement
 from tox.config.sets import ConfigSet
 from tox.plugin import impl
 from tox.session.state import State
@@ -23,5 +23,8 @@ def _name_skipped(state: State) -> None:
         env = state.envs[name]
         if isinstance(env, Python) and not env.env_python().exists():
             print(f"  {name} was skipped: this machine has no {' or '.join(env.conf['base_python'])}")
-        elif sys.version_info < (3, 11) and "tf5.23.0" in name.split("-"):
-            print(f"  {name} had transformers 5.17.0: 5.23.0 needs Python 3.11")
+        elif isinstance(env, Python):
+            version = ".".join(map(str, env.base_python.version_info[:2]))
+            for need in map(Requirement, env.conf["deps"].lines()):
+                if need.marker and "<" in str(need.marker) and need.marker.evaluate({"python_version": version}):
+                    print(f"  {name} had {need.name}{need.specifier}: newer ones need a newer Python")
