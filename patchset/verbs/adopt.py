@@ -19,7 +19,7 @@ from patchset.commits.write_back import digest, lock, replace, staged, swap
 from patchset.errors import PatchsetError
 from patchset.pins import PATCHES, RELEASES, ROOT, Release, load
 from patchset.series.patch import Patch
-from patchset.sources import sdists as _fetch
+from patchset.sources import sdists
 from patchset.upstream.port import CONFLICT, UPSTREAM, Port, begin, go_on, saved, still_takes
 
 _CHANGELOG = ROOT / "CHANGELOG.md"
@@ -65,7 +65,7 @@ def _begin(release: Release, tree: Path, sdist: str | None) -> Port:
     if pinned is not None:
         if still_takes(pinned):
             raise PatchsetError(f"{pinned.version} is pinned, and its series patches/{pinned.series} applies")
-        data, release = _fetch.obtain(pinned, sdist), dataclasses.replace(pinned, tree="", wheel="")
+        data, release = sdists.obtain(pinned, sdist), dataclasses.replace(pinned, tree="", wheel="")
         base = max((other for other in pins if other.series == pinned.series), key=lambda r: Version(r.version))
     else:
         data = _sdist(release, sdist)
@@ -79,15 +79,15 @@ def _begin(release: Release, tree: Path, sdist: str | None) -> Port:
 
 def _sdist(release: Release, given: str | None) -> bytes:
     """The bytes of an sdist that is not pinned yet: from a file or folder, or from the index."""
-    path = _fetch.on_disk(release, given)
+    path = sdists.on_disk(release, given)
     if path is not None:
         return path.read_bytes()
-    from patchset.sources import download as _download  # late, as in `patchset.sources.sdists`
+    from patchset.sources import download  # late, as in `patchset.sources.sdists`
 
-    known = _download.available()
+    known = download.available()
     if release.version not in known:
         raise PatchsetError(f"the index has no sdist of peft {release.version}; the newest is {known[-1]}")
-    data, source = _download.download(release)
+    data, source = download.download(release)
     if len(data) > release.size:
         raise PatchsetError(f"{release.sdist} from {source} is larger than {release.size >> 20} MiB; not adopted")
     return data

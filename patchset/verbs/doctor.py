@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from patchset.doctor import installed as _installed
-from patchset.doctor import requested as _requested
+from patchset.doctor import requested
 from patchset.pins import load
 
 _COLOURS = {"ok": "green", "note": "yellow", "problem": "red"}
@@ -18,7 +18,7 @@ _COLOURS = {"ok": "green", "note": "yellow", "problem": "red"}
 def run(options: argparse.Namespace) -> int:
     """Print what was found; exit status 1 where there is something to do."""
     if options.file:
-        findings = _requested.examine(Path(options.file), load())
+        findings = requested.examine(Path(options.file), load())
     else:
         findings = _installed.examine(options.python, load())
     if options.json:

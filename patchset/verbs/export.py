@@ -17,7 +17,7 @@ from patchset.commits.worktree import default_folder, lay_out, opened
 from patchset.commits.write_back import Change, digest, lock, staged, swap
 from patchset.errors import PatchsetError
 from patchset.pins import Release, find, load
-from patchset.series import headers as _headers
+from patchset.series import headers
 from patchset.series.patch import read_series, series_files, slug
 
 
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         _print(release, changes, fits)
     try:
-        _headers.check(read_series(release.series_dir))
+        headers.check(read_series(release.series_dir))
     except PatchsetError as error:
         console.print(f"`verify` will refuse patches/{error}", style="yellow", highlight=False, soft_wrap=True)
     return int(any(not fit.applies for fit in fits))

@@ -24,7 +24,7 @@ from patchset.errors import PatchsetError
 from patchset.pins import PATCHES, Release, load
 from patchset.series.apply import counts
 from patchset.series.patch import Patch, read_series
-from patchset.upstream import pull_request as _kit
+from patchset.upstream import pull_request
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
             with console.status(f"{number}: {patch.slug}"):
                 request = _request(patch, release, clone, stage, python)
                 folder = stage / "kit" / f"{number:02}-{patch.slug}"
-                _kit.write(folder, request)
+                pull_request.write(folder, request)
             on = f"on top of {', '.join(request.needs)}" if request.needs else "by itself"
             written.append(Change(folder.name, f"{request.size} lines, {on}; {_tests(request)}"))
         if not written:
@@ -77,7 +77,7 @@ def _size(patch: Patch) -> int:
     return sum(sum(lines) for lines in counts(patch).values())
 
 
-def _request(patch: Patch, release: Release, clone: Path, stage: Path, python: Path | None) -> _kit.Request:
+def _request(patch: Patch, release: Release, clone: Path, stage: Path, python: Path | None) -> pull_request.Request:
     """Try the patch alone on upstream; where it does not apply, or its tests fail so, on top of those before it."""
     series = read_series(PATCHES / release.series)
     before = series[: [other.slug for other in series].index(patch.slug)]
@@ -93,7 +93,7 @@ def _request(patch: Patch, release: Release, clone: Path, stage: Path, python: P
 
 def _tried(
     patch: Patch, needed: Sequence[Patch], release: Release, clone: Path, tree: Path, python: Path | None
-) -> _kit.Request:
+) -> pull_request.Request:
     git(tree.parent, "clone", "--quiet", "--shared", "--template=", str(clone.resolve()), str(tree))
     base = git(tree, "rev-parse", "HEAD").strip()
     # The files that the patches were made from, for three-way merges.
@@ -102,7 +102,7 @@ def _tried(
     git(tree, "fetch", "--quiet", "--no-tags", str(ours), "HEAD")
     for other in [*needed, patch]:
         mail = tree.parent / other.path.name
-        mail.write_bytes(_kit.without_fields(other.path.read_bytes()))
+        mail.write_bytes(pull_request.without_fields(other.path.read_bytes()))
         try:
             apply(tree, other.slug, mail, "--3way")
         except GitError as error:
@@ -116,7 +116,7 @@ def _tried(
         ruff = style(tree, git(tree, "diff", "--name-only", "HEAD^", "HEAD").splitlines())
     except Missing as missing:
         ruff = f"not run: {missing}"
-    return _kit.Request(
+    return pull_request.Request(
         patch=patch,
         needs=[other.title for other in needed],
         mails={f"{n:04}-{slugify(commit.subject)}.patch": commit.mail for n, commit in enumerate(made, 1)},
@@ -128,7 +128,7 @@ def _tried(
     )
 
 
-def _tests(request: _kit.Request) -> str:
+def _tests(request: pull_request.Request) -> str:
     if request.outcomes is None:
         return "tests not run"
     before, after = request.outcomes

@@ -15,8 +15,7 @@ import tomlkit
 from packaging.version import Version
 from rich.console import Console
 
-from patchset.checks import claims as _truth
-from patchset.checks import other_tools as _parity
+from patchset.checks import claims, other_tools
 from patchset.checks import reproducible as _reproduce
 from patchset.dist.build import build_wheels
 from patchset.errors import PatchsetError
@@ -45,10 +44,10 @@ class Report:
     skipped: list[str] = field(default_factory=list)
 
     def check(self, name: str, action: Callable[[], object]) -> None:
-        """Run a check, which fails by raising `PatchsetError` and is skipped by raising `_parity.Missing`."""
+        """Run a check, which fails by raising `PatchsetError` and is skipped by raising `other_tools.Missing`."""
         try:
             action()
-        except _parity.Missing as missing:
+        except other_tools.Missing as missing:
             self.skipped.append(f"{name}: {missing}")
         except PatchsetError as error:
             self.failed.append(f"{name}: {error}")
@@ -71,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
             if options.style and "zero fuzz" in report.passed:
                 report.check("style", lambda release=release: _style(release, options.sdist))  # type: ignore[misc]
             if options.tests and "zero fuzz" in report.passed:
-                report.check("tests", lambda release=release: _truth.tests(release, options.python))  # type: ignore[misc]
+                report.check("tests", lambda release=release: claims.tests(release, options.python))  # type: ignore[misc]
         reports.append(report)
         mark = "[red]failed[/]" if report.failed else "[green]ok[/]"
         console.print(
@@ -98,7 +97,7 @@ def verify(release: Release, sdist: str | None = None, *, reproducible: bool = F
     report = Report(release.version)
     report.check("pin", lambda: obtain(release, sdist))
     report.check("headers", lambda: _headers.check(read_series(release.series_dir)))
-    report.check("applied upstream", lambda: _truth.applied_upstream(release))
+    report.check("applied upstream", lambda: claims.applied_upstream(release))
     if report.failed:
         return report  # what follows would only repeat it
     with tempfile.TemporaryDirectory() as scratch:
@@ -109,8 +108,8 @@ def verify(release: Release, sdist: str | None = None, *, reproducible: bool = F
             return report
         digest = tree_digest(ours / release.folder)
         report.check("locked digest", lambda: _compare(release, digest))
-        for tool in _parity.TOOLS:
-            report.check(tool, lambda tool=tool: _parity.check(tool, release, digest, sdist))  # type: ignore[misc]
+        for tool in other_tools.TOOLS:
+            report.check(tool, lambda tool=tool: other_tools.check(tool, release, digest, sdist))  # type: ignore[misc]
     if reproducible:
         for wheel in release.wheels:
             name = "tagged wheel reproducible" if wheel.tagged else "reproducible"
@@ -121,7 +120,7 @@ def verify(release: Release, sdist: str | None = None, *, reproducible: bool = F
 def _style(release: Release, sdist: str | None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         tree = patch_tree(release, Path(scratch), sdist)
-        _truth.style(tree.path, tree.changed)
+        claims.style(tree.path, tree.changed)
 
 
 def is_newest_of_series(release: Release) -> bool:

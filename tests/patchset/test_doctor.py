@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from patchset.doctor import installed as _installed
-from patchset.doctor import requested as _requested
+from patchset.doctor import installed, requested
 from patchset.doctor.findings import Finding
 from patchset.errors import PatchsetError
 from patchset.pins import Release, load
@@ -52,7 +51,7 @@ def said(findings: list[Finding]) -> str:
 )
 def test_requirements(tmp_path: Path, releases: list[Release], text: str, answer: str) -> None:
     (tmp_path / "requirements.txt").write_text(text)
-    assert answer in said(_requested.examine(tmp_path / "requirements.txt", releases))
+    assert answer in said(requested.examine(tmp_path / "requirements.txt", releases))
 
 
 @pytest.mark.parametrize("digest", [GOOD, BAD])
@@ -76,12 +75,12 @@ def test_requirements(tmp_path: Path, releases: list[Release], text: str, answer
 )
 def test_lock_files(tmp_path: Path, releases: list[Release], name: str, text: str, digest: str) -> None:
     (tmp_path / name).write_text(text % digest)
-    answer = said(_requested.examine(tmp_path / name, releases))
+    answer = said(requested.examine(tmp_path / name, releases))
     assert "ok: peft 0.18.1+kwargs.1 is patched" in answer
     assert ("ok: the hash is the released" in answer) == (digest == GOOD)
     assert ("problem: the hash is not" in answer) == (digest == BAD)
     (tmp_path / name).write_text((text % digest).replace("+kwargs.1", ""))
-    assert "is stock, and affected" in said(_requested.examine(tmp_path / name, releases))
+    assert "is stock, and affected" in said(requested.examine(tmp_path / name, releases))
 
 
 @pytest.mark.parametrize(
@@ -107,18 +106,18 @@ def test_lock_files(tmp_path: Path, releases: list[Release], name: str, text: st
 )
 def test_pyproject(tmp_path: Path, releases: list[Release], text: str, answer: str) -> None:
     (tmp_path / "pyproject.toml").write_text(text)
-    assert answer in said(_requested.examine(tmp_path / "pyproject.toml", releases))
+    assert answer in said(requested.examine(tmp_path / "pyproject.toml", releases))
 
 
 def test_unreadable(tmp_path: Path, releases: list[Release]) -> None:
     for name in ("requirements.txt", "uv.lock"):
         with pytest.raises(PatchsetError, match="cannot read"):
-            _requested.examine(tmp_path / name, releases)
+            requested.examine(tmp_path / name, releases)
     (tmp_path / "uv.lock").write_text("no = toml =")
     with pytest.raises(PatchsetError, match="cannot read"):
-        _requested.examine(tmp_path / "uv.lock", releases)
+        requested.examine(tmp_path / "uv.lock", releases)
     with pytest.raises(PatchsetError, match="cannot run"):
-        _installed.examine(str(tmp_path / "python"), releases)
+        installed.examine(str(tmp_path / "python"), releases)
 
 
 @pytest.fixture
@@ -150,7 +149,7 @@ def released(wheel: Path) -> list[Release]:
 
 
 def test_an_install_is_the_released_wheel(python: Path, released: list[Release]) -> None:
-    answer = said(_installed.examine(str(python), released))
+    answer = said(installed.examine(str(python), released))
     assert "ok: peft 0.18.1+kwargs.1 is patched" in answer
     assert "are those of its RECORD" in answer
     assert "ok: they are the released wheel's" in answer
@@ -161,7 +160,7 @@ def test_changed_and_missing_files_are_named(python: Path, released: list[Releas
     package = next(python.parent.parent.glob("lib/python*/site-packages/peft"))
     (package / "utils" / "other.py").write_text("")
     (package / "helpers.py").unlink()
-    answer = said(_installed.examine(str(python), released))
+    answer = said(installed.examine(str(python), released))
     assert "problem: differs from its RECORD: peft/helpers.py (missing), peft/utils/other.py (changed)" in answer
 
 
@@ -172,7 +171,7 @@ def test_a_changed_file_with_its_record(python: Path, released: list[Release]) -
     lines = [line for line in record.read_text().splitlines() if not line.startswith("peft/utils/other.py")]
     (site / "peft" / "utils" / "other.py").write_text("")
     record.write_text("\n".join([*lines, "peft/utils/other.py,,", ""]))
-    assert "problem: they are not the released wheel's" in said(_installed.examine(str(python), released))
+    assert "problem: they are not the released wheel's" in said(installed.examine(str(python), released))
 
 
 def test_a_patch_at_run_time_is_named(python: Path, released: list[Release]) -> None:
@@ -182,13 +181,13 @@ def test_a_patch_at_run_time_is_named(python: Path, released: list[Release]) -> 
     (site / "peft" / "utils" / "__init__.py").write_text("")
     wrapper = "class AuxiliaryTrainingWrapper:\n    def forward(self): ...\n    @property\n    def weight(self): ...\n"
     (site / "peft" / "utils" / "other.py").write_text(wrapper)
-    assert "nothing replaces the wrappers' methods" in said(_installed.examine(str(python), released))
+    assert "nothing replaces the wrappers' methods" in said(installed.examine(str(python), released))
     patch = (
         "import peft.utils.other as o\ndef forward(self, *args): ...\no.AuxiliaryTrainingWrapper.forward = forward\n"
     )
     (site / "compat_patch.py").write_text(patch)
     (site / "compat.pth").write_text("import compat_patch\n")
-    answer = said(_installed.examine(str(python), released))
+    answer = said(installed.examine(str(python), released))
     assert f"AuxiliaryTrainingWrapper.forward is replaced at run time by {site / 'compat_patch.py'}" in answer
 
 

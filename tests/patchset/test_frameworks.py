@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from patchset.doctor import installed as _installed
+from patchset.doctor import installed
 from patchset.doctor.frameworks import checks, frameworks, newest, wheel_of
 from patchset.pins import Release, find, load
 from tests.patchset.test_doctor import said
@@ -144,7 +144,7 @@ def site(tmp_path: Path) -> Path:
 
 
 def doctor(site: Path) -> str:
-    return said(_installed.examine(str(site.parents[2] / "bin" / "python"), load()))
+    return said(installed.examine(str(site.parents[2] / "bin" / "python"), load()))
 
 
 def patched(site: Path, release: Release, tagged: bool) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from patchset.pins import ROOT, find, load
 from patchset.series.patch import read_series
-from patchset.verbs import status as _status
+from patchset.verbs import status
 from tests.patchset.conftest import Run
 from tests.upstream._compare import Comparison
 from tests.upstream._report import COLUMNS, row
@@ -53,7 +53,7 @@ def test_table_of_patches() -> None:
     expected: dict[str, list[str]] = {}
     for release in load():
         for patch in read_series(release.series_dir):
-            row = expected.setdefault(patch.slug, [release.version, "", _status._upstream(patch)])
+            row = expected.setdefault(patch.slug, [release.version, "", status._upstream(patch)])
             row[1] = release.version
     rows = re.findall(r"^\| `([\w-]+)` \| (\S+) to (\S+) \|.*\| ([^|]+) \|$", page("patches"), flags=re.MULTILINE)
     assert {slug: row for slug, *row in rows} == expected

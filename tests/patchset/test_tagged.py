@@ -18,8 +18,7 @@ from wheel.wheelfile import WheelFile
 from patchset.dist import index as _static_index
 from patchset.dist.artifacts import read, scan
 from patchset.dist.build import build_wheels
-from patchset.doctor import installed as _installed
-from patchset.doctor import requested as _requested
+from patchset.doctor import installed, requested
 from patchset.errors import PatchsetError
 from patchset.pins import Release, find, load
 from patchset.wheels.wheel import write
@@ -274,7 +273,7 @@ def released(tagged: Path) -> list[Release]:
 
 
 def test_doctor_tells_it_from_stock(python: Path, released: list[Release]) -> None:
-    answer = said(_installed.examine(str(python), released))
+    answer = said(installed.examine(str(python), released))
     assert "ok: peft 0.18.1 is patched: it is 0.18.1-1kwargs1" in answer
     assert "ok: they are the released wheel's" in answer
     assert "problem" not in answer
@@ -282,12 +281,12 @@ def test_doctor_tells_it_from_stock(python: Path, released: list[Release]) -> No
     site = next(python.parent.parent.glob("lib/python*/site-packages"))
     (site / "peft" / "helpers.py").write_text("")
     assert "problem: differs from its RECORD: peft/helpers.py (changed)" in said(
-        _installed.examine(str(python), released)
+        installed.examine(str(python), released)
     )
     # without what RECORD says of its origin, it is stock of that version
     record = site / INFO / "RECORD"
     record.write_text("".join(line for line in record.read_text().splitlines(True) if "/sboms/" not in line))
-    assert "problem: peft 0.18.1 is stock, and affected" in said(_installed.examine(str(python), released))
+    assert "problem: peft 0.18.1 is stock, and affected" in said(installed.examine(str(python), released))
 
 
 def test_doctor_finds_a_changed_file_with_its_record(python: Path, released: list[Release]) -> None:
@@ -296,14 +295,14 @@ def test_doctor_finds_a_changed_file_with_its_record(python: Path, released: lis
     lines = [line for line in record.read_text().splitlines() if not line.startswith("peft/utils/other.py")]
     (site / "peft" / "utils" / "other.py").write_text("")
     record.write_text("\n".join([*lines, "peft/utils/other.py,,", ""]))
-    answer = said(_installed.examine(str(python), released))
+    answer = said(installed.examine(str(python), released))
     assert "problem: they are not the released wheel's" in answer
 
 
 def test_doctor_knows_other_revisions(python: Path, released: list[Release]) -> None:
     newer = [Release(**{**vars(pin), "revision": 2}) for pin in released]
     assert "note: peft 0.18.1 is patched, of another revision, 0.18.1-1kwargs1; " in said(
-        _installed.examine(str(python), newer)
+        installed.examine(str(python), newer)
     )
 
 
@@ -322,7 +321,7 @@ def test_doctor_knows_other_revisions(python: Path, released: list[Release]) -> 
 def test_doctor_reads_requirements(tmp_path: Path, text: str, answer: str) -> None:
     pins = [Release(**{**vars(pin), "tagged_wheel": GOOD if pin.version == "0.18.1" else ""}) for pin in load()]
     (tmp_path / "requirements.txt").write_text(text)
-    found = said(_requested.examine(tmp_path / "requirements.txt", pins))
+    found = said(requested.examine(tmp_path / "requirements.txt", pins))
     assert answer in found
     if answer.startswith("ok"):
         assert "ok: peft 0.18.1 is patched: it is 0.18.1-1kwargs1" in found
@@ -343,7 +342,7 @@ def test_doctor_reads_lock_files(tmp_path: Path, name: str, head: str, file: str
     names = {GOOD: TAGGED, BAD: "peft-0.18.1-py3-none-any.whl"}
     files = ", ".join(file.format(file=names[digest], hash=digest) for digest in digests)
     (tmp_path / name).write_text(f'{head}\nname = "peft"\nversion = "0.18.1"\nwheels = [{files}]\n')
-    answer = said(_requested.examine(tmp_path / name, pins))
+    answer = said(requested.examine(tmp_path / name, pins))
     assert ("ok: peft 0.18.1 is patched: it is 0.18.1-1kwargs1" in answer) == (GOOD in digests)
     assert ("problem: peft 0.18.1 is stock" in answer) == (digests == [BAD])
     assert ("problem: other files of the same version" in answer) == (len(digests) == 2)
