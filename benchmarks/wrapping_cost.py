@@ -29,7 +29,7 @@ ROOT = Path(__file__).parent.parent
 MODULES = (1_000, 10_000, 100_000)
 MATCHES = (0, 10, 1_000, 10_000)
 STEPS = ("get_peft_model", "save", "load")
-ROUNDS = 7
+ROUNDS = 31
 GOAL = 1.05
 
 
