@@ -76,8 +76,10 @@ def new_tests(patch: Patch, tree: Path) -> list[str]:
     found = []
     for name, lines in added_lines(patch).items():
         if Path(name).name.startswith("test_") and name.endswith(".py"):
-            body = ast.parse((tree / name).read_text("utf-8")).body
-            found += [f"{name}::{test}" for test in _touched(body, lines)]
+            text = (tree / name).read_text("utf-8")
+            # an empty line between two tests belongs to neither, and not to what they share
+            written = {number for number, line in enumerate(text.splitlines(), 1) if line.strip()}
+            found += [f"{name}::{test}" for test in _touched(ast.parse(text).body, lines & written)]
     return found
 
 

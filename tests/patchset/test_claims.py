@@ -88,6 +88,11 @@ def test_tests_of_a_patch(tmp_path: Path) -> None:
         "\n".join(["class TestOld:", "    shared = 1", *imports[2:], *methods]).replace("import", "   #")
     )
     assert new_tests(patch, tmp_path) == ["tests/test_other.py::TestOld::test_two"]
+    # the added empty line after it is not what the class's tests share
+    after = ["", "    def test_three(self):", "        x"]
+    inside = ["    def test_two(self):", *["        x"] * (len(added) - 2)]
+    target.write_text("\n".join(["class TestOld:", *["    # x"] * (min(added) - 2), *inside, *after]))
+    assert new_tests(patch, tmp_path) == ["tests/test_other.py::TestOld::test_two"]
 
 
 def test_interpreter(tmp_path: Path) -> None:
