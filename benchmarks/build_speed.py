@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from patchset.pins import ROOT, select
-from patchset.sources.sdists import obtain
+from patchset.sources.sdists import Sdists
 
 ROUNDS = 5
 
@@ -30,7 +30,7 @@ def main() -> None:
     (release,) = select([])
     with tempfile.TemporaryDirectory() as scratch:
         sdist = Path(scratch, release.sdist)
-        sdist.write_bytes(obtain(release))
+        sdist.write_bytes(Sdists().obtain(release))
         out = Path(scratch, "out")
         pip: tuple[str | Path, ...] = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", out)
         commands = {"uv build --wheel": ("uv", "build", "--wheel", "-o", out), "pip wheel": pip}

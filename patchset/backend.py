@@ -23,7 +23,7 @@ from typing import Any
 
 from patchset.errors import PatchsetError
 from patchset.pins import ROOT, Request, chosen, read_toml, tagged
-from patchset.sources.sdists import missing, on_disk
+from patchset.sources.sdists import Sdists, missing
 from patchset.sources.settings import offline
 
 Settings = dict[str, Any] | None
@@ -34,10 +34,10 @@ _VARIABLES = ("PEFT_UPSTREAM", "PEFT_VERSION", "PEFT_SDIST")
 def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
     """What a build needs besides ``build-system.requires``: a client for the package index, if it has to download."""
     with _request(config_settings) as request:
-        if on_disk(request.release, request.sdist):
+        if Sdists(request.sdist, [request.release]).on_disk(request.release):
             return []
         if why := offline():
-            raise PatchsetError(missing(request.release, why))
+            raise missing(request.release, why)
         return list(read_toml(ROOT / "pyproject.toml")["dependency-groups"]["fetch"])
 
 
@@ -48,25 +48,25 @@ get_requires_for_build_editable = get_requires_for_build_wheel
 def build_wheel(wheel_directory: str, config_settings: Settings = None, metadata_directory: str | None = None) -> str:
     """Build the patched wheel and return its file name (PEP 517)."""
     with _request(config_settings) as request:
-        from patchset.wheels import hooks as _package
+        from patchset.wheels import hooks
 
-        return _package.wheel(request, Path(wheel_directory))
+        return hooks.wheel(request, Path(wheel_directory))
 
 
 def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: Settings = None) -> str:
     """Write the ``.dist-info`` folder that the wheel will have, and return its name (PEP 517)."""
     with _request(config_settings) as request:
-        from patchset.wheels import hooks as _package
+        from patchset.wheels import hooks
 
-        return _package.metadata(request, Path(metadata_directory))
+        return hooks.metadata(request, Path(metadata_directory))
 
 
 def build_sdist(sdist_directory: str, config_settings: Settings = None) -> str:
     """Build a source package that builds the same wheel without a network, and return its file name (PEP 517)."""
     with _request(config_settings) as request:
-        from patchset.wheels import hooks as _package
+        from patchset.wheels import hooks
 
-        return _package.sdist(request, Path(sdist_directory))
+        return hooks.sdist(request, Path(sdist_directory))
 
 
 def build_editable(
@@ -74,9 +74,9 @@ def build_editable(
 ) -> str:
     """Lay the patched tree out below ``vendor/`` and return the wheel that points at it (PEP 660)."""
     with _request(config_settings) as request:
-        from patchset.wheels import hooks as _package
+        from patchset.wheels import hooks
 
-        return _package.editable(request, Path(wheel_directory))
+        return hooks.editable(request, Path(wheel_directory))
 
 
 prepare_metadata_for_build_editable = prepare_metadata_for_build_wheel

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from patchset.errors import PatchsetError
+from patchset.files import locked, replace
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -176,6 +178,45 @@ def _release(entry: dict[str, Any], path: Path) -> Release:
     except InvalidVersion as error:
         raise PatchsetError(f"{path}: {error}") from error
     return release
+
+
+@contextlib.contextmanager
+def edited() -> Iterator[Any]:
+    """The pins' entries, to be changed in place; in the end the file is replaced in one step, comments and order kept.
+
+    Others that want to write wait meanwhile.
+    """
+    import tomlkit  # late, like below: no build needs it
+
+    with locked(VENDOR):
+        document = tomlkit.parse(RELEASES.read_text(encoding="utf-8"))
+        yield document["release"]
+        replace(RELEASES, f"{tomlkit.dumps(document).rstrip()}\n")
+
+
+def lock(digests: Mapping[str, Mapping[str, str]]) -> None:
+    """Write digests into the pins: by release those called ``tree``, ``wheel`` or ``tagged_wheel``.
+
+    Another tree gives other wheels: their digests go where only the tree's is given.
+    """
+    with edited() as entries:
+        for entry in entries:
+            new = digests.get(entry["version"], {})
+            if new.get("tree", entry["tree"]) != entry["tree"]:
+                entry.pop("wheel", None)
+                entry.pop("tagged_wheel", None)
+            entry.update(new)
+
+
+def alone(release: Release) -> str:
+    """The pins' text with one release only, so that it is the newest, which is built by default."""
+    import tomlkit
+
+    document = tomlkit.parse(RELEASES.read_text(encoding="utf-8"))
+    entries: Any = document["release"]
+    for entry in [entry for entry in entries if entry["version"] != release.version]:
+        entries.remove(entry)
+    return tomlkit.dumps(document)
 
 
 def find(version: str, releases: Iterable[Release]) -> Release:

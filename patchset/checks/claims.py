@@ -19,22 +19,22 @@ from patchset.errors import PatchsetError
 from patchset.pins import Release, load
 from patchset.series.apply import apply_series
 from patchset.series.patch import Patch, read_series
-from patchset.sources.sdists import obtain
-from patchset.sources.unpack import unpack
+from patchset.sources.sdists import Sdists, Unavailable
 
 
-def applied_upstream(release: Release) -> None:
+def applied_upstream(release: Release, sdists: Sdists) -> None:
     """Check the series' Applied-Upstream claims, as far as that goes without running anything.
 
     The named release must be pinned and newer, no series from it on may carry the patch, and the code that the patch
     changes must not be there as it was. That its tests pass there takes torch: `tests`.
 
     Raises:
+        Missing: the sdist of a release that is said to have a fix is not to be had.
         PatchsetError: the first claim that is not true.
     """
     for patch in read_series(release.series_dir):
-        claimed = (patch.field("Applied-Upstream") or "").partition(",")[0]
-        if not claimed:
+        claimed = patch.fixed_in
+        if claimed is None:
             continue
         fixed = next((other for other in load() if other.version == claimed), None)
         if fixed is None:
@@ -47,7 +47,10 @@ def applied_upstream(release: Release) -> None:
                     f"{patch.path.name} says that {claimed} has the fix, but {other.series} carries it"
                 )
         with tempfile.TemporaryDirectory() as scratch:
-            tree = unpack(obtain(fixed), Path(scratch), fixed.folder)
+            try:
+                tree = sdists.unpack(fixed, Path(scratch))
+            except Unavailable as error:
+                raise Missing(str(error)) from error
             try:
                 apply_series(tree, [source_only(patch)], allow_offsets=True)
             except PatchsetError:
@@ -55,12 +58,13 @@ def applied_upstream(release: Release) -> None:
         raise PatchsetError(f"{patch.path.name} says that {claimed} has the fix, but still applies there")
 
 
-def tests(release: Release, python: str | None) -> str:
+def tests(release: Release, python: str | None, sdists: Sdists) -> str:
     """Run each patch's tests without and with it, and those of a backport on the release that has upstream's fix.
 
     Args:
         release: the pin.
         python: an interpreter, see `patchset.checks.patch_tests.interpreter`.
+        sdists: where to take upstream's from.
 
     Returns:
         The outcomes, for people.
@@ -74,24 +78,23 @@ def tests(release: Release, python: str | None) -> str:
     said = []
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch) / release.folder
-        lay_out(release, tree, [(patch.slug, patch.path) for patch in patches])
+        lay_out(release, tree, [patch.path for patch in patches], sdists)
         for patch, commit in zip(patches, git(tree, "rev-list", "--reverse", f"{STOCK}..HEAD").split(), strict=True):
             before, after = prove(runner, tree, patch, commit)
             said.append(f"{patch.slug}: without it {before.summary}, with it {after.summary}")
-            claimed = (patch.field("Applied-Upstream") or "").partition(",")[0]
-            for fixed in (other for other in load() if other.version == claimed):
-                said.append(_upstream(patch, commit, tree, fixed, Path(scratch), python))
+            for fixed in (other for other in load() if other.version == patch.fixed_in):
+                with tempfile.TemporaryDirectory(dir=scratch) as folder:
+                    said.append(_upstream(patch, commit, tree, fixed, python, sdists.unpack(fixed, Path(folder))))
     return "; ".join(said)
 
 
-def _upstream(patch: Patch, commit: str, tree: Path, fixed: Release, scratch: Path, python: str | None) -> str:
+def _upstream(patch: Patch, commit: str, tree: Path, fixed: Release, python: str | None, theirs: Path) -> str:
     """Do the patch's tests pass on the release that is said to have the fix?"""
     try:
         runner = interpreter(fixed.version, python)
     except Missing as missing:
         return f"not tried on {fixed.version}, {missing}"
-    folder = Path(tempfile.mkdtemp(dir=scratch))
-    outcome = pass_on(runner, tree, patch, commit, unpack(obtain(fixed), folder, fixed.folder))
+    outcome = pass_on(runner, tree, patch, commit, theirs)
     if outcome.failed or not outcome.passed:
         raise PatchsetError(f"{patch.path.name} says that {fixed.version} has the fix; there, {outcome.summary}")
     return f"on stock {fixed.version} {outcome.summary}"

@@ -9,12 +9,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from patchset.commits.git import git
+from patchset.commits.worktree import start
 from patchset.errors import PatchsetError
 from patchset.pins import Release
 from patchset.series.digest import tree_digest
 from patchset.series.patch import read_series
-from patchset.sources.sdists import obtain
-from patchset.sources.unpack import unpack
+from patchset.sources.sdists import Sdists
 
 TOOLS = ("patch", "quilt", "git am")
 
@@ -26,14 +27,14 @@ class Missing(Exception):
     """The tool is not installed here."""
 
 
-def check(tool: str, release: Release, digest: str, sdist: str | None = None) -> None:
+def check(tool: str, release: Release, digest: str, sdists: Sdists) -> None:
     """Apply a release's series with another tool and compare the trees.
 
     Args:
         tool: one of `TOOLS`.
         release: the pin.
         digest: what the engine's tree has.
-        sdist: upstream's sdist, or a folder of them.
+        sdists: where to take upstream's from.
 
     Raises:
         Missing: the tool is not installed.
@@ -42,7 +43,7 @@ def check(tool: str, release: Release, digest: str, sdist: str | None = None) ->
     if shutil.which(tool.split()[0]) is None:
         raise Missing(f"{tool.split()[0]} is not installed")
     with tempfile.TemporaryDirectory() as scratch:
-        tree = unpack(obtain(release, sdist), Path(scratch), release.folder)
+        tree = sdists.unpack(release, Path(scratch))
         patches = [patch.path for patch in read_series(release.series_dir)]
         {"patch": _gnu_patch, "quilt": _quilt, "git am": _git_am}[tool](tree, patches, release)
         theirs = tree_digest(tree, ignore=lambda path: path.name in _LEFTOVERS)
@@ -52,7 +53,7 @@ def check(tool: str, release: Release, digest: str, sdist: str | None = None) ->
 
 def _gnu_patch(tree: Path, patches: Sequence[Path], release: Release) -> None:
     for patch in patches:
-        _run(tree, "patch", "-p1", "--fuzz=0", "--batch", "--no-backup-if-mismatch", "-i", str(patch))
+        _run(tree, "patch", "-p1", "--fuzz=0", "--force", "--no-backup-if-mismatch", "-i", str(patch))
 
 
 def _quilt(tree: Path, patches: Sequence[Path], release: Release) -> None:
@@ -65,20 +66,19 @@ def _quilt(tree: Path, patches: Sequence[Path], release: Release) -> None:
 
 
 def _git_am(tree: Path, patches: Sequence[Path], release: Release) -> None:
-    identity = {f"GIT_{role}_{part}": "patchset" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
-    # The user's and the system's settings (hooks, signing, line ends) must not matter.
-    quiet = {**identity, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    for arguments in (["init", "--quiet"], ["add", "--all", "--force"], ["commit", "--quiet", "--message", "stock"]):
-        _run(tree, "git", *arguments, **quiet)
+    start(tree, release)
     if patches:
-        _run(tree, "git", "am", "--quiet", *map(str, patches), **quiet)
+        git(tree, "am", "--quiet", *map(str, patches))
 
 
 def _run(folder: Path, *command: str, **variables: str) -> None:
+    # The user's own settings of these tools, and what an enclosing quilt has set, must not matter.
+    foreign = ("GIT_", "PATCH_", "QUILT_", "POSIXLY_CORRECT", "VERSION_CONTROL", "SIMPLE_BACKUP_SUFFIX")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     result = subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, "LC_ALL": "C", **variables},
+        env={**kept, "LC_ALL": "C", **variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

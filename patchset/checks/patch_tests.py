@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-import tomlkit
-
 from patchset.checks.other_tools import Missing
 from patchset.commits.git import git, succeeds
 from patchset.errors import PatchsetError
@@ -150,6 +148,8 @@ def run_tests(python: Path, tree: Path, tests: Sequence[str]) -> Outcome:
 
 def one_pytest_table(pyproject: Path) -> None:
     """Leave pytest's older table alone where there are both: pytest 9 refuses that, and those before read the older."""
+    import tomlkit  # late, so that --help is quick
+
     document = tomlkit.parse(pyproject.read_text("utf-8"))
     table = document.get("tool", {}).get("pytest", {})
     if "ini_options" in table:

@@ -10,7 +10,6 @@ import tempfile
 from pathlib import Path
 
 from patchset.checks.other_tools import Missing
-from patchset.dist.build import build_wheels
 from patchset.errors import PatchsetError
 from patchset.pins import ROOT, Wheel
 
@@ -28,6 +27,8 @@ def check(wheel: Wheel, sdist: str | None = None) -> None:
         Missing: uv is not installed, or finds no Python.
         PatchsetError: a build fails or gives other bytes.
     """
+    from patchset.dist.build import build_wheels  # late, so that --help is quick
+
     uv = shutil.which("uv")
     if uv is None:
         raise Missing("uv is not installed")

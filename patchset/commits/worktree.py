@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from patchset.commits.git import GitError, git, succeeds
 from patchset.commits.mails import NOTES
 from patchset.errors import PatchsetError
+from patchset.files import staged
 from patchset.pins import VENDOR, Release
-from patchset.sources.sdists import obtain
-from patchset.sources.unpack import unpack
+from patchset.series.patch import slug
+from patchset.sources.sdists import Sdists
 
 # The tag of the commit that holds upstream's sdist as it is.
 STOCK = "stock"
@@ -32,30 +31,26 @@ def default_folder(release: Release) -> Path:
     return VENDOR / f"work-{release.version}"
 
 
-def lay_out(release: Release, folder: Path, mails: Sequence[tuple[str, Path]], sdist: str | None = None) -> None:
+def lay_out(release: Release, folder: Path, patches: Sequence[Path], sdists: Sdists) -> None:
     """Make the work tree, all of it or nothing.
 
     Args:
         release: the pin.
         folder: where; it must not exist.
-        mails: name and file of each patch, in order.
-        sdist: upstream's sdist, or a folder of them.
+        patches: the files, in order.
+        sdists: where to take upstream's from.
 
     Raises:
         PatchsetError: the folder exists, or the sdist or a patch is not right.
     """
     if folder.exists():
         raise PatchsetError(f"{folder} exists; export or remove it first, or name another folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".partial-"))
-    try:
-        tree = unpack(obtain(release, sdist), scratch, release.folder)
+    with staged(folder.parent) as scratch:
+        tree = sdists.unpack(release, scratch)
         start(tree, release)
-        for slug, path in mails:
-            apply(tree, slug, path)
+        for path in patches:
+            apply(tree, slug(path), path)
         tree.rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def start(tree: Path, release: Release) -> None:
@@ -71,7 +66,7 @@ def start(tree: Path, release: Release) -> None:
     git(tree, "tag", STOCK)
 
 
-def apply(tree: Path, slug: str, path: Path, *options: str) -> None:
+def apply(tree: Path, name: str, path: Path, *options: str) -> None:
     """Commit a patch with ``git am``, as its author and at its date.
 
     Raises:
@@ -87,12 +82,12 @@ def apply(tree: Path, slug: str, path: Path, *options: str) -> None:
             raise PatchsetError(f"git am cannot apply {path.name}: {reason.removeprefix('error: ')}") from error
         raise
     if git(tree, "rev-parse", "HEAD") != before:
-        remember(tree, slug)
+        remember(tree, name)
 
 
-def remember(tree: Path, slug: str, commit: str = "HEAD") -> None:
+def remember(tree: Path, name: str, commit: str = "HEAD") -> None:
     """Note a patch's name beside its commit."""
-    git(tree, "notes", f"--ref={NOTES}", "add", "--force", "--message", slug, commit)
+    git(tree, "notes", f"--ref={NOTES}", "add", "--force", "--message", name, commit)
 
 
 def opened(release: Release, folder: Path) -> Path:

@@ -1,10 +1,7 @@
-"""``build``: wheels through the backend, as pip would build them, several at a time."""
+"""Wheels through the backend, as pip would build them, several at a time."""
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -17,34 +14,12 @@ from typing import Literal, TypeVar
 import pyproject_hooks
 from build import BuildBackendException, ProjectBuilder
 from build.env import DefaultIsolatedEnv
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from patchset.errors import PatchsetError
 from patchset.sources.settings import redacted
-from patchset.pins import ROOT, Release, select
+from patchset.pins import ROOT, Release
 
 T = TypeVar("T")
-
-
-def run(options: argparse.Namespace) -> int:
-    """Build the named releases' wheels into a folder and print their paths, with ``--json`` hashes too."""
-    output = Path(options.output)
-    releases = select(options.releases, options.all)
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("preparing", total=len(releases))
-
-        def built(wheel: Path) -> None:
-            progress.update(task, advance=1, description=wheel.name)
-
-        wheels = build_wheels(releases, output, options.sdist, built, tagged=options.tagged)
-    if options.json:
-        print(json.dumps([_described(wheel) for wheel in wheels], indent=2))
-    else:
-        print("\n".join(str(wheel) for wheel in wheels))
-    return 0
 
 
 def build_wheels(
@@ -128,7 +103,3 @@ def _settings(release: Release, sdist: str | None, tagged: bool = False) -> dict
     if sdist:
         settings["sdist"] = str(Path(sdist).resolve())
     return settings
-
-
-def _described(wheel: Path) -> dict[str, str]:
-    return {"path": str(wheel), "sha256": hashlib.sha256(wheel.read_bytes()).hexdigest()}

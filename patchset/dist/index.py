@@ -7,12 +7,9 @@ The pages are simple-repository's: HTML (PEP 503), JSON (PEP 691, PEP 700), and 
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import shutil
-import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -20,37 +17,17 @@ from urllib.parse import quote
 from simple_repository import model
 from simple_repository.serializer import SerializerHtmlV1, SerializerJsonV1
 
-from patchset.dist.artifacts import Artifact, scan
+from patchset.dist.artifacts import Artifact
 from patchset.errors import PatchsetError
-from patchset.pins import Release, load
+from patchset.files import staged
+from patchset.pins import Release
 
 # The indexes' folders, by whether their wheels are tagged.
 FOLDERS = {False: "simple", True: "tagged"}
 # What the tool itself puts beside the wheels.
-_OWN = ("SHA256SUMS", "NOTES.md")
+OWN = ("SHA256SUMS", "NOTES.md")
 # PEP 700's, the first whose JSON has sizes and versions.
 _META = model.Meta(api_version="1.1")
-
-
-def run(options: argparse.Namespace) -> int:
-    """Write the indexes; exit status 1, and nothing written, where a file is damaged or not the released one."""
-    folder = Path(options.dist)
-    files, foreign = scan(folder)
-    if not any(file.is_wheel for file in files):
-        raise PatchsetError(
-            f"{folder} holds no patched wheel; `python -m patchset build --all -o {folder}` makes them"
-        )
-    for path in foreign:
-        if path.name not in _OWN and not path.name.endswith(".metadata"):
-            print(f"left out: {path.name} is no patched peft", file=sys.stderr)
-    compare(files, load())
-    indexes = [str(path) for path in write(folder, files)]
-    if options.json:
-        described = [{"file": file.path.name, "sha256": file.sha256} for file in files]
-        print(json.dumps({"indexes": indexes, "files": described}, indent=2))
-    else:
-        print("\n".join(indexes))
-    return 0
 
 
 def compare(files: Sequence[Artifact], releases: Sequence[Release]) -> None:
@@ -101,15 +78,15 @@ def _write(index: Path, files: Sequence[Artifact]) -> Path:
     project = model.ProjectDetail(_META, "peft", tuple(_listed(file) for file in files))
     projects = model.ProjectList(_META, frozenset([model.ProjectListElement("peft")]))
     html, data = SerializerHtmlV1(), SerializerJsonV1()
-    with tempfile.TemporaryDirectory(dir=index.parent, prefix=".partial-") as scratch:
-        fresh = Path(scratch, index.name)
+    with staged(index.parent) as scratch:
+        fresh = scratch / index.name
         (fresh / "peft").mkdir(parents=True)
         (fresh / "index.html").write_text(html.serialize_project_list(projects), encoding="utf-8")
         (fresh / "index.json").write_text(_sorted(data.serialize_project_list(projects)), encoding="utf-8")
         (fresh / "peft" / "index.html").write_text(html.serialize_project_page(project), encoding="utf-8")
         (fresh / "peft" / "index.json").write_text(_sorted(data.serialize_project_page(project)), encoding="utf-8")
         if index.exists():
-            index.rename(Path(scratch, "old"))
+            index.rename(scratch / "old")
         fresh.rename(index)
     return index
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ from packaging.version import Version
 from patchset.dist.artifacts import read
 from patchset.errors import PatchsetError
 from patchset.sources.settings import settings
-from patchset.pins import Wheel, select
+from patchset.pins import Wheel
 from patchset.dist.index import FOLDERS, compare
 
 _NAME = "peft-kwargs"
@@ -45,18 +43,6 @@ class Pin:
     def url(self) -> str:
         """Where the wheel lies, as `patchset.dist.index` lays it out."""
         return urljoin(self.index, f"../{quote(self.file)}")
-
-
-def run(options: argparse.Namespace) -> int:
-    """Print the lines to paste; with ``--json`` the version, file, hash and addresses as well."""
-    release = select([options.release])[0]
-    pin = pinned(Wheel(release, options.tagged), Path(options.dist), options.index)
-    text = FORMATS[options.format](pin)
-    if options.json:
-        print(json.dumps({**vars(pin), "url": pin.url, "text": text}, indent=2))
-    else:
-        print(text, end="")
-    return 0
 
 
 def pinned(wanted: Wheel, dist: Path, index: str | None) -> Pin:
@@ -152,7 +138,7 @@ def _pylock(pin: Pin) -> str:
 
 
 # --for
-FORMATS: dict[str, Callable[[Pin], str]] = {"pip": _pip, "uv": _uv, "poetry": _poetry, "pdm": _pdm, "pylock": _pylock}
+WRITERS: dict[str, Callable[[Pin], str]] = {"pip": _pip, "uv": _uv, "poetry": _poetry, "pdm": _pdm, "pylock": _pylock}
 
 
 def _configured() -> list[str]:

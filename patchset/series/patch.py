@@ -48,6 +48,16 @@ class Patch:
         """The first DEP-3 field of that name."""
         return next((value for key, value in self.fields if key == name), None)
 
+    @property
+    def fixed_in(self) -> str | None:
+        """The upstream release that has the fix: ``Applied-Upstream: 0.20.0, https://...`` names it first."""
+        return (self.field("Applied-Upstream") or "").partition(",")[0] or None
+
+    @property
+    def fixed_at(self) -> str | None:
+        """Where upstream merged it: the same field's address."""
+        return (self.field("Applied-Upstream") or "").partition(", ")[2] or None
+
 
 def read_patch(path: Path) -> Patch:
     """Read a git mail-format patch.

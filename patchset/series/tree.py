@@ -11,8 +11,7 @@ from patchset.pins import Release, Wheel
 from patchset.series.apply import apply_series
 from patchset.series.digest import tree_digest
 from patchset.series.patch import Patch, read_series
-from patchset.sources.sdists import obtain
-from patchset.sources.unpack import unpack
+from patchset.sources.sdists import Sdists
 
 # Where upstream keeps its version, and the statement around it.
 _VERSION_FILES = {"setup.py": "VERSION", "src/peft/__init__.py": "__version__"}
@@ -33,36 +32,36 @@ class Tree:
     changed: list[str]
 
 
-def patch_tree(release: Release, parent: Path, sdist: str | None = None, *, allow_offsets: bool = True) -> Tree:
+def patch_tree(release: Release, parent: Path, sdists: Sdists, *, allow_offsets: bool = True) -> Tree:
     """Lay out a release's patched tree, not yet stamped nor compared with the locked digest.
 
     Args:
         release: the pin.
         parent: an empty folder, the caller's to remove.
-        sdist: a file, or a folder of sdists, to take the source from.
+        sdists: where to take the source from.
         allow_offsets: see `patchset.series.apply.apply_series`.
 
     Raises:
         PatchsetError: from fetching, unpacking or applying.
     """
     patches = read_series(release.series_dir)
-    path = unpack(obtain(release, sdist), parent, release.folder)
+    path = sdists.unpack(release, parent)
     return Tree(path, patches, apply_series(path, patches, allow_offsets=allow_offsets))
 
 
-def locked_tree(wheel: Wheel, parent: Path, sdist: str | None = None) -> Tree:
+def locked_tree(wheel: Wheel, parent: Path, sdists: Sdists) -> Tree:
     """The patched and stamped tree, which matches the digest locked in the pins before it is stamped.
 
     Args:
         wheel: what is to be made of it.
         parent: an empty folder, the caller's to remove.
-        sdist: a file, or a folder of sdists, to take the source from.
+        sdists: where to take the source from.
 
     Raises:
         PatchsetError: from `patch_tree`, or the digest differs.
     """
     release = wheel.release
-    tree = patch_tree(release, parent, sdist)
+    tree = patch_tree(release, parent, sdists)
     digest = tree_digest(tree.path)
     if digest != release.tree:
         raise PatchsetError(

@@ -14,8 +14,7 @@ from unearth.finder import PackageFinder
 
 from patchset.errors import PatchsetError
 from patchset.pins import Release
-from patchset.sources.sdists import OFFLINE
-from patchset.sources.settings import DEFAULT, IndexSettings, redacted, settings
+from patchset.sources.settings import DEFAULT, OFFLINE, IndexSettings, redacted, settings
 
 
 def download(release: Release) -> tuple[bytes, str]:

@@ -2,21 +2,102 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import platformdirs
 
 from patchset.errors import PatchsetError
+from patchset.files import replace
 from patchset.pins import VENDOR, Release
-from patchset.sources.settings import find_links_folders
+from patchset.sources.settings import OFFLINE, find_links_folders
+from patchset.sources.unpack import unpack
 
-OFFLINE = (
-    "To build without a network, put that file into vendor/ or name it, or a folder that holds it, with "
-    "`-C sdist=PATH` or PEFT_SDIST=PATH"
-)
+
+class Unavailable(PatchsetError):
+    """The sdist is not here, and cannot be downloaded."""
+
+
+class Sdists:
+    """Where a command takes sdists from; one object goes all the way down, and each sdist is read once.
+
+    Args:
+        given: a file or a folder that the user named.
+        asked: the releases that the user asked for: these must come from what was given. Others, which are needed to
+            check or to carry over the patches of these, are looked for there and then wherever sdists lie.
+    """
+
+    def __init__(self, given: str | None = None, asked: Iterable[Release] = ()) -> None:
+        self._given = Path(given).expanduser() if given else None
+        self._asked = {release.version for release in asked}
+        self._read: dict[str, bytes] = {}
+
+    def obtain(self, release: Release) -> bytes:
+        """The verified bytes of a release's sdist, from disk or else from the configured index, which fills the cache.
+
+        Raises:
+            PatchsetError: not the pinned bytes.
+            Unavailable: nowhere to be found.
+        """
+        data = self.on_disk(release)
+        if data is None:
+            try:
+                from patchset.sources.download import download  # late: without a download, a build has no client
+            except ModuleNotFoundError as error:
+                raise missing(release, "there is no client to download it with") from error
+            data, source = download(release)
+            self.keep(release, _checked(data, release, f"{release.sdist} from {source}"))
+        return data
+
+    def on_disk(self, release: Release) -> bytes | None:
+        """The same where no download is needed, else None; a damaged entry of the cache is thrown away.
+
+        Raises:
+            PatchsetError: not the pinned bytes, or the given file or folder does not have what was asked for.
+        """
+        if release.sha256 not in self._read:
+            path = self.find(release)
+            if path is None:
+                return None
+            data = path.read_bytes()
+            if path.parent == cache_dir() and not _matches(data, release):
+                path.unlink(missing_ok=True)
+                return None
+            self._read[release.sha256] = _checked(data, release, str(path))
+        return self._read[release.sha256]
+
+    def find(self, release: Release) -> Path | None:
+        """Where the sdist lies: what was given, ``vendor/``, the cache, or find-links. Not read yet.
+
+        Raises:
+            PatchsetError: the given file or folder does not have what was asked for.
+        """
+        given = self._given
+        if given:
+            path = given / release.sdist if given.is_dir() else given
+            if release.version in self._asked:
+                if not path.is_file():
+                    raise PatchsetError(f"no such sdist: {path}; give {release.sdist} or a folder that holds it")
+                return path
+            if path.is_file() and path.name == release.sdist:
+                return path
+        for folder in (VENDOR, cache_dir(), *find_links_folders()):
+            if (folder / release.sdist).is_file():
+                return folder / release.sdist
+        return None
+
+    def keep(self, release: Release, data: bytes) -> None:
+        """Take a verified sdist over, and put it into the cache; a cache that cannot be written is no error."""
+        self._read[release.sha256] = data
+        with contextlib.suppress(OSError):
+            replace(cache_dir() / release.sdist, data)
+
+    def unpack(self, release: Release, parent: Path) -> Path:
+        """Unpack a release's sdist into a folder and return upstream's tree, the caller's own."""
+        return unpack(self.obtain(release), parent, release.folder)
 
 
 def cache_dir() -> Path:
@@ -25,87 +106,20 @@ def cache_dir() -> Path:
     return Path(given) if given else platformdirs.user_cache_path("peft-patchset", appauthor=False)
 
 
-def check(data: bytes, release: Release, source: str) -> bytes:
-    """Return the data if they are the pinned sdist's.
-
-    Raises:
-        PatchsetError: size or SHA-256 differ; the message gives the pinned and the found ones.
-    """
-    found = hashlib.sha256(data).hexdigest()
-    if len(data) != release.size or found != release.sha256:
-        raise PatchsetError(
-            f"{source} is not the pinned {release.sdist}: expected {release.size} bytes with sha256 "
-            f"{release.sha256}, got {len(data)} bytes with sha256 {found}. Nothing was unpacked or cached; "
-            "get the file from a source you trust"
-        )
-    return data
-
-
-def on_disk(release: Release, given: str | None = None) -> Path | None:
-    """Where the sdist lies: the given file or folder, ``vendor/``, the cache, or find-links. Not verified yet.
-
-    Raises:
-        PatchsetError: a file or folder was given and the sdist is not there.
-    """
-    if given:
-        path = Path(given).expanduser()
-        path = path / release.sdist if path.is_dir() else path
-        if not path.is_file():
-            raise PatchsetError(f"no such sdist: {path}; give {release.sdist} or a folder that holds it")
-        return path
-    for folder in (VENDOR, cache_dir(), *find_links_folders()):
-        if (folder / release.sdist).is_file():
-            return folder / release.sdist
-    return None
-
-
-def missing(release: Release, why: str) -> str:
-    """The message for an sdist that is not here and cannot be downloaded."""
-    return f"{release.sdist} is neither in {VENDOR} nor in {cache_dir()}, and {why}. {OFFLINE}"
-
-
-def obtain(release: Release, given: str | None = None) -> bytes:
-    """The verified bytes of a release's sdist, from disk or else from the configured index, which fills the cache.
-
-    Args:
-        release: the pin to satisfy.
-        given: a file, or a folder of sdists, to use instead of everything else.
-
-    Raises:
-        PatchsetError: not the pinned bytes, or nowhere to be found.
-    """
-    path = on_disk(release, given)
-    if path is not None:
-        data = path.read_bytes()
-        if path.parent != cache_dir() or _matches(data, release):
-            return check(data, release, str(path))
-        # A damaged cache entry is ours to throw away.
-        path.unlink(missing_ok=True)
-    try:
-        from patchset.sources import download as _download  # late: a build that downloads nothing needs no client
-    except ModuleNotFoundError as error:
-        raise PatchsetError(missing(release, "there is no client to download it with")) from error
-    data, source = _download.download(release)
-    check(data, release, f"{release.sdist} from {source}")
-    _store(release, data)
-    return data
+def missing(release: Release, why: str) -> Unavailable:
+    """The error for an sdist that is not here and cannot be downloaded."""
+    return Unavailable(f"{release.sdist} is neither in {VENDOR} nor in {cache_dir()}, and {why}. {OFFLINE}")
 
 
 def _matches(data: bytes, release: Release) -> bool:
-    return hashlib.sha256(data).hexdigest() == release.sha256
+    return len(data) == release.size and hashlib.sha256(data).hexdigest() == release.sha256
 
 
-def _store(release: Release, data: bytes) -> None:
-    """Put the sdist into the cache in one step; a cache that cannot be written is no error."""
-    target = cache_dir() / release.sdist
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".partial-")
-    except OSError:
-        return
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(name).replace(target)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
+def _checked(data: bytes, release: Release, source: str) -> bytes:
+    if not _matches(data, release):
+        raise PatchsetError(
+            f"{source} is not the pinned {release.sdist}: expected {release.size} bytes with sha256 {release.sha256}, "
+            f"got {len(data)} bytes with sha256 {hashlib.sha256(data).hexdigest()}. Nothing was unpacked or cached; "
+            "get the file from a source you trust"
+        )
+    return data

@@ -19,6 +19,10 @@ from urllib.request import getproxies, url2pathname
 _PIP_SECTIONS = ("global", "install", ":env:")
 # Stands for the index that the client library asks where none is configured.
 DEFAULT = ""
+OFFLINE = (
+    "To build without a network, put that file into vendor/ or name it, or a folder that holds it, with "
+    "`-C sdist=PATH` or PEFT_SDIST=PATH"
+)
 _TRUE = ("1", "true", "yes", "on")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -15,13 +14,12 @@ from patchset.checks.other_tools import Missing
 from patchset.checks.patch_tests import interpreter, pass_on
 from patchset.commits.git import GitError, git, succeeds
 from patchset.commits.worktree import STOCK, apply, busy, lay_out, remember, start
-from patchset.commits.write_back import replace
 from patchset.errors import PatchsetError
+from patchset.files import replace, staged
 from patchset.pins import Release, find, load
 from patchset.series.apply import apply_series
-from patchset.series.patch import Patch, read_series
-from patchset.sources.sdists import check, obtain
-from patchset.sources.unpack import unpack
+from patchset.series.patch import Patch, read_series, series_files
+from patchset.sources.sdists import Sdists
 
 APPLIES = "applies"
 CHANGED = "applies with changes"
@@ -87,7 +85,7 @@ def saved(tree: Path) -> Port:
     return Port(Release(**found["release"]), found["base"], results, found["head"])
 
 
-def begin(release: Release, base: Release, tree: Path, data: bytes) -> Port:
+def begin(release: Release, base: Release, tree: Path, sdists: Sdists) -> Port:
     """Lay out the new release's stock, with the old release and its patches in the same repository.
 
     Raises:
@@ -97,27 +95,24 @@ def begin(release: Release, base: Release, tree: Path, data: bytes) -> Port:
         raise PatchsetError(
             f"{tree} exists; go on with `adopt {release.version} --continue`, drop it with --abort, or export it"
         )
-    tree.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=tree.parent, prefix=".partial-"))
-    try:
-        lay_out(base, scratch / "base", [(patch.slug, patch.path) for patch in read_series(base.series_dir)])
-        new = unpack(check(data, release, release.sdist), scratch, release.folder)
+    with staged(tree.parent) as scratch:
+        lay_out(base, scratch / "base", series_files(base.series_dir), sdists)
+        new = sdists.unpack(release, scratch)
         start(new, release)
         git(new, "fetch", "--quiet", "--no-tags", str(scratch / "base"), f"HEAD:{BASE}")
         port = Port(release, base.version, [])
         port.save(new)
         new.rename(tree)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return port
 
 
-def go_on(port: Port, tree: Path, python: str | None, use_tests: bool) -> bool:
+def go_on(port: Port, tree: Path, sdists: Sdists, python: str | None, use_tests: bool) -> bool:
     """Carry over the patches that are left, up to the first conflict.
 
     Args:
         port: where it stands; it is saved after every patch.
         tree: its work tree.
+        sdists: where to take the old release from, if tests are run.
         python: an interpreter to run tests with, see `patchset.checks.patch_tests.interpreter`.
         use_tests: whether a patch's tests may show that upstream has mended what it mends.
 
@@ -134,7 +129,7 @@ def go_on(port: Port, tree: Path, python: str | None, use_tests: bool) -> bool:
         )
     _settle(port, tree)
     for patch in port.patches[len(port.results) :]:
-        result = _carry(port, patch, tree, python if use_tests else None, use_tests)
+        result = _carry(port, patch, tree, sdists, python if use_tests else None, use_tests)
         port.results.append(result)
         port.save(tree)
         if result.state == CONFLICT:
@@ -155,16 +150,16 @@ def _settle(port: Port, tree: Path) -> None:
     port.save(tree)
 
 
-def _carry(port: Port, patch: Patch, tree: Path, python: str | None, use_tests: bool) -> Result:
+def _carry(port: Port, patch: Patch, tree: Path, sdists: Sdists, python: str | None, use_tests: bool) -> Result:
     """Carry over one patch; on a conflict git's own state and markers stay."""
     if _reverse_applies(patch, tree):
         return Result(patch.slug, UPSTREAM, "its change is there as it is")
-    claimed = (patch.field("Applied-Upstream") or "").partition(",")[0]
     fits = succeeds(tree, "apply", "--check", str(patch.path))
-    if use_tests and not fits and (told := _by_tests(port, patch, tree, python)):
+    if use_tests and not fits and (told := _by_tests(port, patch, tree, sdists, python)):
         return Result(patch.slug, UPSTREAM, told)
-    if claimed and Version(claimed) <= Version(port.release.version) and not fits and not use_tests:
-        return Result(patch.slug, UPSTREAM, f"as its Applied-Upstream says ({claimed}); see with --tests")
+    fixed = patch.fixed_in
+    if fixed and Version(fixed) <= Version(port.release.version) and not fits and not use_tests:
+        return Result(patch.slug, UPSTREAM, f"as its Applied-Upstream says ({fixed}); see with --tests")
     if fits:
         apply(tree, patch.slug, patch.path)
         return Result(patch.slug, APPLIES)
@@ -189,7 +184,7 @@ def _reverse_applies(patch: Patch, tree: Path) -> bool:
         return succeeds(tree, "apply", "--reverse", "--check", str(file))
 
 
-def _by_tests(port: Port, patch: Patch, tree: Path, python: str | None) -> str | None:
+def _by_tests(port: Port, patch: Patch, tree: Path, sdists: Sdists, python: str | None) -> str | None:
     """What the patch's tests give on the new release with what was carried over so far, if all pass.
 
     Raises:
@@ -202,7 +197,7 @@ def _by_tests(port: Port, patch: Patch, tree: Path, python: str | None) -> str |
     base = find(port.base, load())
     with tempfile.TemporaryDirectory() as scratch:
         old = Path(scratch, "old")
-        lay_out(base, old, [(other.slug, other.path) for other in port.patches])
+        lay_out(base, old, [other.path for other in port.patches], sdists)
         commits = git(old, "rev-list", "--reverse", f"{STOCK}..HEAD").split()
         commit = commits[[other.slug for other in port.patches].index(patch.slug)]
         new = Path(scratch, "new")
@@ -214,10 +209,10 @@ def _by_tests(port: Port, patch: Patch, tree: Path, python: str | None) -> str |
     return f"its tests pass without it: {outcome.summary}" if outcome.passed and not outcome.failed else None
 
 
-def still_takes(release: Release) -> bool:
+def still_takes(release: Release, sdists: Sdists) -> bool:
     """Whether a pinned release takes the series that it is pinned with."""
     with tempfile.TemporaryDirectory() as scratch:
-        tree = unpack(obtain(release), Path(scratch), release.folder)
+        tree = sdists.unpack(release, Path(scratch))
         try:
             apply_series(tree, read_series(release.series_dir), allow_offsets=True)
         except PatchsetError:

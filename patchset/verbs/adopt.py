@@ -5,46 +5,58 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
-import json
 import shutil
-import sys
 from pathlib import Path
 
-import tomlkit
 from packaging.version import InvalidVersion, Version
-from rich.console import Console
 
 from patchset.commits.worktree import default_folder
-from patchset.commits.write_back import digest, lock, replace, staged, swap
+from patchset.commits.write_back import digest, swap, written
 from patchset.errors import PatchsetError
-from patchset.pins import PATCHES, RELEASES, ROOT, Release, load
+from patchset.files import replace
+from patchset.pins import PATCHES, ROOT, Release, edited, load, lock
 from patchset.series.patch import Patch
-from patchset.sources import sdists
+from patchset.sources.sdists import Sdists
 from patchset.upstream.port import CONFLICT, UPSTREAM, Port, begin, go_on, saved, still_takes
+from patchset.verbs.options import add_json, add_python
+from patchset.verbs.printing import console, print_json
 
 _CHANGELOG = ROOT / "CHANGELOG.md"
 # More than any sdist of upstream's, less than what fills a disk.
 _LARGEST = 64 * 2**20  # bytes
 
 
+EXAMPLE = "adopt 0.22.0"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("release", metavar="RELEASE")
+    parser.add_argument("--sdist", metavar="PATH", help="upstream's sdist, or a folder of them; no index then")
+    parser.add_argument("--tests", action="store_true", help="see by its tests whether upstream has a fix")
+    add_python(parser)
+    steps = parser.add_mutually_exclusive_group()
+    steps.add_argument("--continue", action="store_true", dest="go_on", help="go on after a conflict")
+    steps.add_argument("--abort", action="store_true", help="remove the work tree; nothing else was changed")
+    add_json(parser)
+
+
 def run(options: argparse.Namespace) -> int:
     """Adopt a release, or go on; exit status 1 where a conflict waits for a human."""
     release = _unpinned(options.release)
     tree = default_folder(release)
-    console = Console(stderr=True)
+    shown = console(stderr=True)
     if options.abort:
         saved(tree)
         shutil.rmtree(tree)
-        console.print(f"removed {tree.relative_to(ROOT)}; pins and patches are as they were", highlight=False)
+        shown.print(f"removed {tree.relative_to(ROOT)}; pins and patches are as they were")
         return 0
-    with console.status(f"adopting {release.version}"):
-        port = saved(tree) if options.go_on else _begin(release, tree, options.sdist)
-        through = go_on(port, tree, options.python, options.tests or bool(options.python))
-        series = _finish(port, tree) if through else ""
+    sdists = Sdists(options.sdist, [release])
+    with shown.status(f"adopting {release.version}"):
+        port = saved(tree) if options.go_on else _begin(release, tree, sdists)
+        through = go_on(port, tree, sdists, options.python, options.tests or bool(options.python))
+        series = _finish(port, tree, sdists) if through else ""
     if options.json:
-        result = {"release": release.version, "base": port.base, "series": series, "patches": port.results}
-        json.dump(result, sys.stdout, indent=2, default=dataclasses.asdict)
-        print()
+        print_json({"release": release.version, "base": port.base, "series": series, "patches": port.results})
     else:
         _print(port, tree, series)
     return 0 if through else 1
@@ -58,28 +70,29 @@ def _unpinned(version: str) -> Release:
     return Release(version, "", 1, f"peft-{version}.tar.gz", _LARGEST, "", "")
 
 
-def _begin(release: Release, tree: Path, sdist: str | None) -> Port:
+def _begin(release: Release, tree: Path, sdists: Sdists) -> Port:
     """Find the release, or where it is pinned see why it needs to be carried over anew."""
     pins = load()
     pinned = next((other for other in pins if other.version == release.version), None)
     if pinned is not None:
-        if still_takes(pinned):
+        if still_takes(pinned, sdists):
             raise PatchsetError(f"{pinned.version} is pinned, and its series patches/{pinned.series} applies")
-        data, release = sdists.obtain(pinned, sdist), dataclasses.replace(pinned, tree="", wheel="")
+        release = dataclasses.replace(pinned, tree="", wheel="")
         base = max((other for other in pins if other.series == pinned.series), key=lambda r: Version(r.version))
     else:
-        data = _sdist(release, sdist)
+        data = _sdist(release, sdists)
         sha256 = hashlib.sha256(data).hexdigest()
         older = [other for other in pins if Version(other.version) < Version(release.version)]
         base = older[-1] if older else pins[0]
         revision = base.revision if base.line == release.line else 1
         release = dataclasses.replace(release, size=len(data), sha256=sha256, revision=revision)
-    return begin(release, base, tree, data)
+        sdists.keep(release, data)
+    return begin(release, base, tree, sdists)
 
 
-def _sdist(release: Release, given: str | None) -> bytes:
+def _sdist(release: Release, sdists: Sdists) -> bytes:
     """The bytes of an sdist that is not pinned yet: from a file or folder, or from the index."""
-    path = sdists.on_disk(release, given)
+    path = sdists.find(release)
     if path is not None:
         return path.read_bytes()
     from patchset.sources import download  # late, as in `patchset.sources.sdists`
@@ -93,34 +106,32 @@ def _sdist(release: Release, given: str | None) -> bytes:
     return data
 
 
-def _finish(port: Port, tree: Path) -> str:
+def _finish(port: Port, tree: Path, sdists: Sdists) -> str:
     """Write series, pin and changelog; every step may be repeated, and the work tree stays until all are done."""
     release = port.release
     shared = [other for other in load() if other.series == release.line and other.version != release.version]
     own = any(other.version == release.version for other in load())
-    stage = staged(release, tree)
-    try:
-        digests = {} if own else _shared_digests(shared, stage.name)
+    with written(release, tree, sdists) as folder:
+        name = folder.relative_to(PATCHES).as_posix()
+        digests = {} if own else _shared_digests(shared, name, sdists)
         # A series that a release of the line does not take, or that lacks what it still needs, is this release's own.
         fits = not own and not (shared and port.retired) and len(digests) == len(shared)
         series = release.line if fits else release.version
-        digests = {release.version: digest(release, stage.name), **(digests if series == release.line else {})}
-        swap(stage, PATCHES / series)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
+        digests = {release.version: digest(release, name, sdists), **(digests if series == release.line else {})}
+        swap(folder, PATCHES / series)
     _pin(dataclasses.replace(release, series=series, tree=digests[release.version]))
-    lock(digests)
+    lock({version: {"tree": found} for version, found in digests.items()})
     for patch in port.retired:
         _retire(patch, port)
     (tree / ".git" / "patchset-adopt.json").unlink()
     return series
 
 
-def _shared_digests(releases: list[Release], series: str) -> dict[str, str]:
+def _shared_digests(releases: list[Release], series: str, sdists: Sdists) -> dict[str, str]:
     found = {}
     for release in releases:
         try:
-            found[release.version] = digest(release, series)
+            found[release.version] = digest(release, series, sdists)
         except PatchsetError:
             continue
     return found
@@ -128,19 +139,19 @@ def _shared_digests(releases: list[Release], series: str) -> dict[str, str]:
 
 def _pin(release: Release) -> None:
     """Write a release's pin, in its place among the others."""
-    document = tomlkit.parse(RELEASES.read_text(encoding="utf-8"))
-    entries = document["release"]
+    import tomlkit
+
     values = {name: value for name, value in dataclasses.asdict(release).items() if value != ""}
-    place = sum(Version(entry["version"]) < Version(release.version) for entry in entries)
-    if place < len(entries) and entries[place]["version"] == release.version:
-        entries[place].pop("wheel", None)
-        entries[place].update(values)
-    else:
-        table = tomlkit.table()
-        table.update(values)
-        table.add(tomlkit.nl())
-        entries.insert(place, table)
-    replace(RELEASES, tomlkit.dumps(document).rstrip() + "\n")
+    with edited() as entries:
+        place = sum(Version(entry["version"]) < Version(release.version) for entry in entries)
+        if place < len(entries) and entries[place]["version"] == release.version:
+            entries[place].pop("wheel", None)
+            entries[place].update(values)
+        else:
+            table = tomlkit.table()
+            table.update(values)
+            table.add(tomlkit.nl())
+            entries.insert(place, table)
 
 
 def _retire(patch: Patch, port: Port) -> None:
@@ -150,8 +161,7 @@ def _retire(patch: Patch, port: Port) -> None:
     begin_ = f"- `{patch.slug}` ended with line {last}: "
     if begin_ in text:
         return
-    _, _, address = (patch.field("Applied-Upstream") or "").partition(", ")
-    where = f" ({address})" if address else ""
+    where = f" ({patch.fixed_at})" if patch.fixed_at else ""
     line = f"{begin_}upstream released a fix in {port.release.version}{where}.\n"
     head, heading, tail = text.partition("\n### Retired\n\n")
     if not heading:
@@ -175,7 +185,7 @@ def _print(port: Port, tree: Path, series: str) -> None:
         return
     print(f"pinned with patches/{series}. Then:")
     for patch in port.retired:
-        if not patch.field("Applied-Upstream"):
+        if not patch.fixed_in:
             print(f"  say `Applied-Upstream: {version}, ADDRESS` in {patch.slug} of the older lines")
     if any(result.state == UPSTREAM for result in port.results):
         print("  read what CHANGELOG.md says about the retired")

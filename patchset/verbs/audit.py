@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from patchset.audit.calls import Child, affected
 from patchset.audit.classes import Source, read
 from patchset.errors import PatchsetError
 from patchset.pins import load
 from patchset.series.patch import read_series
+from patchset.verbs.options import add_json
+from patchset.verbs.printing import console, print_json, progress, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 # The patch that mends such calls; the releases whose series has it are those that fail.
 _PATCH = "forward-kwargs"
@@ -60,6 +61,23 @@ class Audit:
         return {model: sorted(names) for model, names in found.items()}
 
 
+EXAMPLE = "audit modeling_mine.py"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Say which submodules the classes of modelling files call by keyword only. With their names in modules_to_save, "
+        "stock peft fails at the first forward pass, up to 0.19.1. The files are read, not run. A name counts for every "
+        "module whose full name ends in it. Exit status 1 means that there are such calls."
+    )
+    parser.add_argument(
+        "path", nargs="?", metavar="PATH", help="a modelling file or a folder; default: the installed transformers"
+    )
+    parser.add_argument("--python", default=sys.executable, metavar="PATH", help="whose transformers to read")
+    parser.add_argument("--model", action="append", metavar="NAME", help="only the model folders of this name")
+    add_json(parser)
+
+
 def run(options: argparse.Namespace) -> int:
     """Print what is called by keyword only; exit status 1 where something is."""
     root, files = _given(Path(options.path)) if options.path else _installed(options.python)
@@ -67,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
         files = _of_models(files, options.model)
     audit = _audit(root, files)
     if options.json:
-        print(json.dumps(_record(audit), indent=2))
+        print_json(_record(audit))
     else:
         _print(audit)
     return int(bool(audit.children))
@@ -130,11 +148,9 @@ def _audit(root: Path, files: Sequence[Path]) -> Audit:
 
 
 def _watched(files: Sequence[Path]) -> Iterator[Path]:
-    """The files one by one, with a bar on a terminal that is gone when they are done."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        yield from progress.track(files, description="reading")
+    """The files one by one, with a bar."""
+    with progress() as shown:
+        yield from shown.track(files, description="reading")
 
 
 def _failing() -> list[str]:
@@ -168,36 +184,29 @@ def _record(audit: Audit) -> dict[str, object]:
 
 
 def _print(audit: Audit) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=100)  # a pipe has no width, and nothing may be cut off there
+    shown = console(width=100)
     by_file: dict[Path, list[Child]] = {}
     for child in audit.children:
         by_file.setdefault(child.file, []).append(child)
     for file, children in by_file.items():
-        console.print(file.relative_to(audit.root).as_posix(), style="bold", markup=False, highlight=False)
-        console.print(_table(children))
+        shown.print(file.relative_to(audit.root).as_posix(), style="bold", markup=False)
+        shown.print(_table(children))
     for file, error in audit.unreadable.items():
         print(f"note: cannot read {file.relative_to(audit.root)}: {error}")
     _summarise(audit)
 
 
 def _table(children: Sequence[Child]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("class", "child"):
-        table.add_column(name, no_wrap=True)
-    for name in ("keywords", "lines"):
-        table.add_column(name, overflow="fold")
-    if any(child.positional_lines for child in children):
-        table.add_column("positional at", overflow="fold")
+    positional = ("positional at",) if any(child.positional_lines for child in children) else ()
+    shown = table("class", "child", "keywords", "lines", *positional)
     previous = ""
     for child in children:
         owner = "" if child.owner == previous else child.owner
-        table.add_row(
+        shown.add_row(
             owner, child.path, _some(child.keywords), _numbers(child.lines), _numbers(child.positional_lines)
         )
         previous = child.owner
-    return table
+    return shown
 
 
 def _some(keywords: Sequence[str]) -> str:

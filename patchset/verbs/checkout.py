@@ -5,26 +5,33 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from patchset.commits.worktree import default_folder, lay_out
 from patchset.pins import find, load
-from patchset.series.patch import series_files, slug
+from patchset.series.patch import series_files
+from patchset.sources.sdists import Sdists
+from patchset.verbs.options import add_folder, add_sdist
+from patchset.verbs.printing import console
+
+EXAMPLE = "checkout 0.18.1"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("release", metavar="RELEASE")
+    add_folder(parser)
+    add_sdist(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Make the work tree and print its path."""
     release = find(options.release, load())
     folder = Path(options.folder) if options.folder else default_folder(release)
-    mails = [(slug(path), path) for path in series_files(release.series_dir)]
-    console = Console(stderr=True)
-    with console.status(f"checking out {release.version}"):
-        lay_out(release, folder, mails, options.sdist)
-    console.print(
-        f"peft {release.version} with {len(mails)} patches, one commit each on the tag `stock`. Amend, rebase, add or "
+    patches = series_files(release.series_dir)
+    shown = console(stderr=True)
+    with shown.status(f"checking out {release.version}"):
+        lay_out(release, folder, patches, Sdists(options.sdist, [release]))
+    shown.print(
+        f"peft {release.version} with {len(patches)} patches, one commit each on the tag `stock`. Amend, rebase, add or "
         f"drop commits there; then `python -m patchset export {release.version}{_named(options.folder)}`",
-        highlight=False,
-        soft_wrap=True,
     )
     print(folder)
     return 0

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import shutil
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-
-from rich.console import Console
 
 from patchset.checks.claims import style
 from patchset.checks.other_tools import Missing
@@ -19,12 +15,35 @@ from patchset.checks.patch_tests import Outcome, interpreter, prove
 from patchset.commits.git import GitError, git
 from patchset.commits.mails import commits, slugify
 from patchset.commits.worktree import apply, lay_out
-from patchset.commits.write_back import Change
 from patchset.errors import PatchsetError
-from patchset.pins import PATCHES, Release, load
+from patchset.pins import Release, load
 from patchset.series.apply import counts
-from patchset.series.patch import Patch, read_series
+from patchset.series.patch import Patch, read_series, series_files
+from patchset.sources.sdists import Sdists
 from patchset.upstream import pull_request
+from patchset.verbs.options import add_json, add_output, add_python, add_sdist
+from patchset.verbs.printing import console, print_json
+
+EXAMPLE = "pr ../peft -o pull-requests --tests"
+
+
+@dataclasses.dataclass(frozen=True)
+class Kit:
+    """One folder that was written: its name, its patch's lines, the titles that go before, what its tests gave."""
+
+    name: str
+    lines: int
+    needs: Sequence[str]
+    tests: str
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("clone", metavar="CLONE", help="a clone of upstream's repository, at its main")
+    add_output(parser, "pull-requests")
+    parser.add_argument("--tests", action="store_true", help="run each patch's tests without and with it")
+    add_python(parser)
+    add_sdist(parser)
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -37,28 +56,27 @@ def run(options: argparse.Namespace) -> int:
     if not (clone / ".git").exists():
         raise PatchsetError(f"{clone} is no clone of upstream's repository")
     python = interpreter(release.version, options.python) if options.tests or options.python else None
-    console = Console(stderr=True)
-    written: list[Change] = []
+    sdists = Sdists(options.sdist, [release])
+    written: list[Kit] = []
     stage = Path(tempfile.mkdtemp(prefix="patchset-pr-"))
     try:
         for number, patch in enumerate(to_send(release), 1):
-            with console.status(f"{number}: {patch.slug}"):
-                request = _request(patch, release, clone, stage, python)
+            with console(stderr=True).status(f"{number}: {patch.slug}"):
+                request = _request(patch, release, clone, stage, python, sdists)
                 folder = stage / "kit" / f"{number:02}-{patch.slug}"
                 pull_request.write(folder, request)
-            on = f"on top of {', '.join(request.needs)}" if request.needs else "by itself"
-            written.append(Change(folder.name, f"{request.size} lines, {on}; {_tests(request)}"))
+            written.append(Kit(folder.name, request.size, request.needs, _tests(request)))
         if not written:
             raise PatchsetError(f"upstream has everything that patches/{release.series} has")
         shutil.copytree(stage / "kit", output, dirs_exist_ok=True)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
     if options.json:
-        json.dump(written, sys.stdout, indent=2, default=dataclasses.asdict)
-        print()
+        print_json(written)
         return 0
-    for change in written:
-        print(f"{output / change.name}: {change.kind}")
+    for kit in written:
+        on = f"on top of {', '.join(kit.needs)}" if kit.needs else "by itself"
+        print(f"{output / kit.name}: {kit.lines} lines, {on}; tests {kit.tests}")
     print("nothing was sent; checklist.md in each folder says what is left for the human who submits it")
     return 0
 
@@ -67,8 +85,8 @@ def to_send(release: Release) -> list[Patch]:
     """The patches that upstream has not got and that were not sent yet, smallest first."""
     patches = [
         patch
-        for patch in read_series(PATCHES / release.series)
-        if patch.field("Forwarded") == "no" and patch.field("Applied-Upstream") is None
+        for patch in read_series(release.series_dir)
+        if patch.field("Forwarded") == "no" and patch.fixed_in is None
     ]
     return sorted(patches, key=_size)
 
@@ -77,28 +95,36 @@ def _size(patch: Patch) -> int:
     return sum(sum(lines) for lines in counts(patch).values())
 
 
-def _request(patch: Patch, release: Release, clone: Path, stage: Path, python: Path | None) -> pull_request.Request:
+def _request(
+    patch: Patch, release: Release, clone: Path, stage: Path, python: Path | None, sdists: Sdists
+) -> pull_request.Request:
     """Try the patch alone on upstream; where it does not apply, or its tests fail so, on top of those before it."""
-    series = read_series(PATCHES / release.series)
+    series = read_series(release.series_dir)
     before = series[: [other.slug for other in series].index(patch.slug)]
     complaints = []
     for needed in ([], before) if before else ([],):
         tree = Path(tempfile.mkdtemp(dir=stage)) / "peft"
         try:
-            return _tried(patch, needed, release, clone, tree, python)
+            return _tried(patch, needed, release, clone, tree, python, sdists)
         except PatchsetError as error:
             complaints.append(str(error))
     raise PatchsetError(f"{patch.slug} does not fit upstream: {complaints[-1]}; adopt upstream's next release first")
 
 
 def _tried(
-    patch: Patch, needed: Sequence[Patch], release: Release, clone: Path, tree: Path, python: Path | None
+    patch: Patch,
+    needed: Sequence[Patch],
+    release: Release,
+    clone: Path,
+    tree: Path,
+    python: Path | None,
+    sdists: Sdists,
 ) -> pull_request.Request:
     git(tree.parent, "clone", "--quiet", "--shared", "--template=", str(clone.resolve()), str(tree))
     base = git(tree, "rev-parse", "HEAD").strip()
     # The files that the patches were made from, for three-way merges.
     ours = tree.parent / "ours"
-    lay_out(release, ours, [(other.slug, other.path) for other in read_series(PATCHES / release.series)])
+    lay_out(release, ours, series_files(release.series_dir), sdists)
     git(tree, "fetch", "--quiet", "--no-tags", str(ours), "HEAD")
     for other in [*needed, patch]:
         mail = tree.parent / other.path.name
@@ -130,6 +156,6 @@ def _tried(
 
 def _tests(request: pull_request.Request) -> str:
     if request.outcomes is None:
-        return "tests not run"
+        return "not run"
     before, after = request.outcomes
-    return f"tests without it: {before.summary}, with it: {after.summary}"
+    return f"without it: {before.summary}, with it: {after.summary}"

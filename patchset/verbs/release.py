@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from patchset.dist import index as _static_index
-from patchset.dist.artifacts import Artifact, scan
-from patchset.dist.build import build_wheels
 from patchset.errors import PatchsetError
+from patchset.files import staged
 from patchset.pins import ROOT, Release, load
+from patchset.verbs.options import add_json, add_output, add_sdist
+from patchset.verbs.printing import console, print_json
+
+if TYPE_CHECKING:
+    from patchset.dist.artifacts import Artifact
+
+EXAMPLE = "release"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--draft", action="store_true", help="without locked digests and a named CHANGELOG")
+    add_output(parser)
+    add_sdist(parser)
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Make the folder; it appears only when all of it is there."""
+    from patchset.dist import index  # late, so that --help is quick
+    from patchset.dist.artifacts import scan
+    from patchset.dist.build import build_wheels
+
     output = Path(options.output)
     if output.exists() and any(output.iterdir()):
         raise PatchsetError(f"{output} is not empty; a release goes to a folder of its own")
@@ -27,17 +40,16 @@ def run(options: argparse.Namespace) -> int:
     notes = release_notes((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), draft=options.draft)
     if not options.draft:
         check_locked(releases)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".partial-") as scratch:
-        fresh = Path(scratch, "dist")
-        with Console(stderr=True).status("building wheels and sdists"):
+    with staged(output.parent) as scratch:
+        fresh = scratch / "dist"
+        with console(stderr=True).status("building wheels and sdists"):
             build_wheels(releases, fresh, options.sdist)
             build_wheels(releases, fresh, options.sdist, tagged=True)
             build_wheels(releases, fresh, options.sdist, kind="sdist")
         files, _ = scan(fresh)
         if not options.draft:
-            _static_index.compare(files, releases)
-        _static_index.write(fresh, files)
+            index.compare(files, releases)
+        index.write(fresh, files)
         # what `sha256sum --check` reads
         sums = "".join(f"{file.sha256}  {file.path.name}\n" for file in files)
         (fresh / "SHA256SUMS").write_text(sums, encoding="utf-8")
@@ -46,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
             output.rmdir()
         fresh.rename(output)
     if options.json:
-        print(json.dumps([{"file": file.path.name, "sha256": file.sha256} for file in files], indent=2))
+        print_json([{"file": file.path.name, "sha256": file.sha256} for file in files])
     else:
         print(output)
     return 0

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 from packaging.version import Version
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from patchset.pins import Release, load
 from patchset.series.patch import Patch, read_series
-from patchset.sources.sdists import on_disk
+from patchset.sources.sdists import Sdists
+from patchset.verbs.options import add_json
+from patchset.verbs.printing import console, print_json, table
+
+EXAMPLE = "status"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    add_json(parser)
+    parser.add_argument("--check-index", action="store_true", help="name releases that are not pinned yet")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the table, or with ``--json`` a list with one object per release."""
     releases = load()
     series = {release.series: read_series(release.series_dir) for release in releases}
-    fixed = {patch.slug: version for patches in series.values() for patch in patches if (version := _applied(patch))}
+    fixed = {patch.slug: version for patches in series.values() for patch in patches if (version := patch.fixed_in)}
     rows = [_row(release, series[release.series], fixed) for release in releases]
     missing = _unpinned(releases) if options.check_index else []
     if options.json:
         rows += [{"release": version, "pinned": False} for version in missing]
-        print(json.dumps(rows, indent=2))
+        print_json(rows)
         return 0
-    table = Table("release", "line", "affected", "wheel version", "tagged", "patch", "upstream", box=box.SIMPLE_HEAD)
+    shown = table("release", "line", "affected", "wheel version", "tagged", "patch", "upstream")
     for row in rows:
         for number, patch in enumerate([*row["patches"], *row["retired"]]):
             first = (
@@ -37,12 +42,9 @@ def run(options: argparse.Namespace) -> int:
                 row["wheel_version"],
                 row["tagged"],
             )
-            table.add_row(*(("",) * 5 if number else first), patch["name"], patch["upstream"])
-        table.add_section()
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)  # a pipe has no width, and nothing may be cut off there
-    console.print(table)
+            shown.add_row(*(("",) * 5 if number else first), patch["name"], patch["upstream"])
+        shown.add_section()
+    console(width=120).print(shown)
     for version in missing:
         print(f"not pinned yet: {version}; `python -m patchset adopt {version}`")
     return 0
@@ -74,18 +76,13 @@ def _row(release: Release, patches: list[Patch], fixed: dict[str, str]) -> dict[
             for slug, version in fixed.items()
             if slug not in own and Version(version) <= Version(release.version)
         ],
-        "on_disk": on_disk(release) is not None,
+        "on_disk": Sdists().find(release) is not None,
     }
-
-
-def _applied(patch: Patch) -> str | None:
-    """The upstream release that has the fix, from ``Applied-Upstream: 0.20.0, https://...``."""
-    return (patch.field("Applied-Upstream") or "").partition(",")[0] or None
 
 
 def _upstream(patch: Patch) -> str:
     """What became of the patch upstream, from its DEP-3 fields."""
-    if version := _applied(patch):
-        return f"fixed in {version}"
+    if patch.fixed_in:
+        return f"fixed in {patch.fixed_in}"
     forwarded = patch.field("Forwarded") or "no"
     return {"no": "not forwarded", "not-needed": "not needed"}.get(forwarded, f"forwarded: {forwarded}")

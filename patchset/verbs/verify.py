@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import tomlkit
 from packaging.version import Version
-from rich.console import Console
 
-from patchset.checks import claims, other_tools
-from patchset.checks import reproducible as _reproduce
-from patchset.dist.build import build_wheels
+from patchset.checks import claims, other_tools, reproducible
 from patchset.errors import PatchsetError
-from patchset.pins import RELEASES, Release, find, load, select
-from patchset.series import headers as _headers
+from patchset.pins import Release, find, load, lock, select
+from patchset.series import headers
 from patchset.series.digest import tree_digest
 from patchset.series.patch import read_series
 from patchset.series.tree import patch_tree
-from patchset.sources.sdists import obtain
+from patchset.sources.sdists import Sdists
+from patchset.verbs.options import add_json, add_python, add_releases
+from patchset.verbs.printing import console, print_json
 
 
 @dataclass
@@ -55,71 +51,92 @@ class Report:
             self.passed.append(name)
 
 
+EXAMPLE = "verify --all"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    add_releases(parser)
+    parser.add_argument(
+        "--reproducible",
+        action="store_true",
+        help="also build each wheel under varied conditions and compare the bytes",
+    )
+    parser.add_argument(
+        "--update",
+        action="store_true",
+        help="write the digests found into vendor/releases.toml, after changing a patch",
+    )
+    parser.add_argument("--style", action="store_true", help="also run upstream's ruff, as it pins and configures it")
+    parser.add_argument(
+        "--tests", action="store_true", help="also run each patch's tests without and with it (minutes)"
+    )
+    add_python(parser)
+    add_json(parser)
+
+
 def run(options: argparse.Namespace) -> int:
     """Check the named releases; exit status 1 if any check of any of them fails."""
     releases = select(options.releases, options.all)
-    console = Console(stderr=options.json)
+    shown = console(stderr=options.json)
+    sdists = Sdists(options.sdist, releases)
     if options.update:
-        with console.status("building the wheels whose digests are locked"):
-            _update(releases, options.sdist)
+        with shown.status("building the wheels whose digests are locked"):
+            _update(releases, sdists, options.sdist)
         releases = _again(releases)
     reports = []
     for release in releases:
-        with console.status(f"verifying {release.version}"):
-            report = verify(release, options.sdist, reproducible=options.reproducible)
-            if options.style and "zero fuzz" in report.passed:
-                report.check("style", lambda release=release: _style(release, options.sdist))  # type: ignore[misc]
-            if options.tests and "zero fuzz" in report.passed:
-                report.check("tests", lambda release=release: claims.tests(release, options.python))  # type: ignore[misc]
+        with shown.status(f"verifying {release.version}"):
+            report = verify(release, sdists)
+            if "zero fuzz" in report.passed:
+                _further(report, release, sdists, options)
         reports.append(report)
         mark = "[red]failed[/]" if report.failed else "[green]ok[/]"
-        console.print(
-            f"{release.patched_version}: {mark}  {', '.join(report.passed)}", highlight=False, soft_wrap=True
-        )
+        shown.print(f"{release.patched_version}: {mark}  {', '.join(report.passed)}")
         for message in report.failed:
-            console.print(f"  failed  {message}", style="red", highlight=False, markup=False, soft_wrap=True)
+            shown.print(f"  failed  {message}", style="red", markup=False)
         for message in report.skipped:
-            console.print(f"  skipped {message}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+            shown.print(f"  skipped {message}", style="yellow", markup=False)
     if options.json:
-        json.dump([vars(report) for report in reports], sys.stdout, indent=2)
-        print()
+        print_json(reports)
     return int(any(report.failed for report in reports))
 
 
-def verify(release: Release, sdist: str | None = None, *, reproducible: bool = False) -> Report:
-    """Run every check on one release.
-
-    Args:
-        release: the pin.
-        sdist: upstream's sdist, or a folder of them.
-        reproducible: also build the wheel under varied conditions, which takes a while.
-    """
+def verify(release: Release, sdists: Sdists) -> Report:
+    """Run the checks that take seconds on one release."""
     report = Report(release.version)
-    report.check("pin", lambda: obtain(release, sdist))
-    report.check("headers", lambda: _headers.check(read_series(release.series_dir)))
-    report.check("applied upstream", lambda: claims.applied_upstream(release))
+    report.check("pin", lambda: sdists.obtain(release))
+    report.check("headers", lambda: headers.check(read_series(release.series_dir)))
+    report.check("applied upstream", lambda: claims.applied_upstream(release, sdists))
     if report.failed:
         return report  # what follows would only repeat it
     with tempfile.TemporaryDirectory() as scratch:
         ours = Path(scratch)
         strict = is_newest_of_series(release)
-        report.check("zero fuzz", lambda: patch_tree(release, ours, sdist, allow_offsets=not strict))
+        report.check("zero fuzz", lambda: patch_tree(release, ours, sdists, allow_offsets=not strict))
         if report.failed:
             return report
         digest = tree_digest(ours / release.folder)
         report.check("locked digest", lambda: _compare(release, digest))
         for tool in other_tools.TOOLS:
-            report.check(tool, lambda tool=tool: other_tools.check(tool, release, digest, sdist))  # type: ignore[misc]
-    if reproducible:
-        for wheel in release.wheels:
-            name = "tagged wheel reproducible" if wheel.tagged else "reproducible"
-            report.check(name, lambda wheel=wheel: _reproduce.check(wheel, sdist))  # type: ignore[misc]
+            report.check(tool, lambda tool=tool: other_tools.check(tool, release, digest, sdists))  # type: ignore[misc]
     return report
 
 
-def _style(release: Release, sdist: str | None) -> None:
+def _further(report: Report, release: Release, sdists: Sdists, options: argparse.Namespace) -> None:
+    """What takes longer, and was asked for."""
+    if options.reproducible:
+        for wheel in release.wheels:
+            name = "tagged wheel reproducible" if wheel.tagged else "reproducible"
+            report.check(name, lambda wheel=wheel: reproducible.check(wheel, options.sdist))  # type: ignore[misc]
+    if options.style:
+        report.check("style", lambda: _style(release, sdists))
+    if options.tests:
+        report.check("tests", lambda: claims.tests(release, options.python, sdists))
+
+
+def _style(release: Release, sdists: Sdists) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        tree = patch_tree(release, Path(scratch), sdist)
+        tree = patch_tree(release, Path(scratch), sdists)
         claims.style(tree.path, tree.changed)
 
 
@@ -136,28 +153,21 @@ def _compare(release: Release, digest: str) -> None:
         )
 
 
-def _update(releases: list[Release], sdist: str | None) -> None:
+def _update(releases: list[Release], sdists: Sdists, sdist: str | None) -> None:
     """Lock the digests that the patches give now: the trees', which builds ask for, and then the wheels'."""
-    found = {}
+    from patchset.dist.build import build_wheels  # late, so that --help is quick
+
+    trees = {}
     for release in releases:
         with tempfile.TemporaryDirectory() as scratch:
-            found[release.version] = tree_digest(patch_tree(release, Path(scratch), sdist).path)
-    _lock("tree", found)
+            trees[release.version] = {"tree": tree_digest(patch_tree(release, Path(scratch), sdists).path)}
+    lock(trees)
     releases = _again(releases)
     with tempfile.TemporaryDirectory() as scratch:
         for field, tagged in (("wheel", False), ("tagged_wheel", True)):
             wheels = build_wheels(releases, Path(scratch), sdist, tagged=tagged)
             digests = [hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels]
-            _lock(field, {release.version: digest for release, digest in zip(releases, digests, strict=True)})
-
-
-def _lock(field: str, found: dict[str, str]) -> None:
-    """Write one field of some releases into the pins; comments and order stay."""
-    document = tomlkit.parse(RELEASES.read_text(encoding="utf-8"))
-    for entry in document["release"]:
-        if entry["version"] in found:
-            entry[field] = found[entry["version"]]
-    RELEASES.write_text(tomlkit.dumps(document), encoding="utf-8")
+            lock({release.version: {field: digest} for release, digest in zip(releases, digests, strict=True)})
 
 
 def _again(releases: list[Release]) -> list[Release]:

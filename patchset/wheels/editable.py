@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
+from patchset.files import staged
 from patchset.pins import VENDOR, Wheel
 from patchset.series.digest import tree_digest
 
@@ -35,8 +35,8 @@ def keep(tree: Path, wheel: Wheel) -> Path:
             print(f"{target} was edited; it stays as it is. Remove it to start afresh", file=sys.stderr)
             return target
         shutil.rmtree(target)
-    with tempfile.TemporaryDirectory(dir=VENDOR, prefix=".partial-") as scratch:
-        copy = Path(scratch, target.name)
+    with staged(VENDOR) as scratch:
+        copy = scratch / target.name
         shutil.copytree(tree, copy)
         try:
             copy.rename(target)

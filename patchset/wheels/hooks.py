@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ from typing import Any
 from setuptools import build_meta
 
 from patchset.errors import PatchsetError
+from patchset.files import staged
 from patchset.pins import Request
 from patchset.series.tree import Tree, locked_tree
+from patchset.sources.sdists import Sdists
 from patchset.wheels import editable as _editable
 from patchset.wheels import sdist as _sdist
 from patchset.wheels import wheel as _wheel
@@ -74,7 +77,7 @@ def editable(request: Request, output: Path) -> str:
 def _tree(request: Request) -> Iterator[Tree]:
     """The patched tree, in a temporary folder of its own."""
     with tempfile.TemporaryDirectory() as scratch:
-        yield locked_tree(request.wheel, Path(scratch), request.sdist)
+        yield locked_tree(request.wheel, Path(scratch), Sdists(request.sdist, [request.release]))
 
 
 def _options(request: Request) -> list[str]:
@@ -109,15 +112,6 @@ def _finish(built: Path, output: Path, files: dict[str, bytes]) -> None:
 
 
 def _deliver(file: Path, folder: Path) -> None:
-    """Move a finished file to its folder in one step: a build that dies leaves none half-written."""
-    handle, partial = tempfile.mkstemp(dir=folder, prefix=".partial-")
-    try:
-        with os.fdopen(handle, "wb") as out:
-            out.write(file.read_bytes())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(partial).chmod(0o666 & ~umask)
-        Path(partial).replace(folder / file.name)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    """Put a finished file into a folder in one step: a build that dies leaves none half-written."""
+    with staged(folder) as scratch:
+        Path(shutil.copy(file, scratch)).replace(folder / file.name)

@@ -99,7 +99,7 @@ def _patch(patch: Patch) -> CdxPatch:
 def _issue(patch: Patch, address: str = "") -> IssueType:
     """What a patch mends: upstream's issue where there is one, else its subject alone."""
     project, _, number = urlsplit(address).path.strip("/").rpartition("/issues/")
-    fixed = (patch.field("Applied-Upstream") or "").partition(", ")[2]
+    fixed = patch.fixed_at
     return IssueType(
         type=IssueClassification.DEFECT,
         id=number or None,

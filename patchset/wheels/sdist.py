@@ -8,8 +8,8 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from patchset.pins import RELEASES, ROOT, Release, Request
-from patchset.sources.sdists import obtain
+from patchset.pins import ROOT, Request, alone
+from patchset.sources.sdists import Sdists
 
 _FILES = ("pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "NOTICE")
 
@@ -37,19 +37,8 @@ def write(folder: Path, request: Request, metadata: bytes) -> Path:
 def _contents(request: Request, metadata: bytes) -> Iterator[tuple[str, bytes]]:
     release = request.release
     yield "PKG-INFO", metadata
-    yield f"vendor/{release.sdist}", obtain(release, request.sdist)
-    yield "vendor/releases.toml", _only_pin(release)
+    yield f"vendor/{release.sdist}", Sdists(request.sdist, [release]).obtain(release)
+    yield "vendor/releases.toml", alone(release).encode()
     files = [ROOT / name for name in _FILES]
     for path in [*files, *(ROOT / "patchset").rglob("*.py"), *release.series_dir.iterdir()]:
         yield path.relative_to(ROOT).as_posix(), path.read_bytes()
-
-
-def _only_pin(release: Release) -> bytes:
-    """The pins without the other releases, so that the newest one, which is built by default, is this."""
-    import tomlkit  # late: no wheel needs it
-
-    document = tomlkit.parse(RELEASES.read_text(encoding="utf-8"))
-    others = [entry for entry in document["release"] if entry["version"] != release.version]
-    for entry in others:
-        document["release"].remove(entry)
-    return tomlkit.dumps(document).encode()

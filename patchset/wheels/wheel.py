@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from zipfile import ZIP_STORED, ZipInfo
 
@@ -88,11 +90,23 @@ def rewrite(source: Path, target: Path, files: dict[str, bytes]) -> None:
 
 def write(target: Path, content: dict[str, bytes]) -> None:
     """Write a wheel from its files, without RECORD, which is made anew; the same files give the same bytes."""
-    os.environ["SOURCE_DATE_EPOCH"] = _EPOCH  # for the date of RECORD, which WheelFile writes itself
-    with WheelFile(target, "w", ZIP_STORED) as new:
+    with _epoch(), WheelFile(target, "w", ZIP_STORED) as new:
         # PEP 427 recommends that .dist-info comes last.
         for name in sorted(content, key=lambda name: (name.startswith(f"{new.dist_info_path}/"), name)):
             entry = ZipInfo(name, _DATE)
             entry.external_attr = (stat.S_IFREG | 0o644) << 16
             entry.create_system = 3  # Unix, on Windows too: the modes are read by it
             new.writestr(entry, content[name])
+
+
+@contextmanager
+def _epoch() -> Iterator[None]:
+    """The date of RECORD, which WheelFile writes itself and takes from the environment."""
+    before = os.environ.get("SOURCE_DATE_EPOCH")
+    os.environ["SOURCE_DATE_EPOCH"] = _EPOCH
+    try:
+        yield
+    finally:
+        del os.environ["SOURCE_DATE_EPOCH"]
+        if before is not None:
+            os.environ["SOURCE_DATE_EPOCH"] = before

@@ -13,7 +13,7 @@ import pytest
 
 from patchset.dist.build import build_wheels
 from patchset.pins import ROOT, Release, find, load
-from patchset.sources.sdists import obtain
+from patchset.sources.sdists import Sdists
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -39,7 +39,7 @@ def release() -> Release:
 @pytest.fixture(scope="session")
 def sdist(release: Release) -> bytes:
     """Its real sdist, from the cache or the index."""
-    return obtain(release)
+    return Sdists().obtain(release)
 
 
 @pytest.fixture(scope="session")

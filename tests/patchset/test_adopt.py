@@ -16,7 +16,7 @@ from packaging.version import Version
 from patchset.commits.worktree import lay_out
 from patchset.pins import ROOT, find, load
 from patchset.series.patch import read_series
-from patchset.sources.sdists import obtain, on_disk
+from patchset.sources.sdists import Sdists
 from tests.patchset.conftest import Run, environment
 
 STATES = {"applies", "applies with changes", "is already upstream", "conflicts"}
@@ -47,7 +47,7 @@ def git(folder: Path, *arguments: str) -> str:
 def adopted(tool: Run, checkout: Path, tmp_path: Path, version: str) -> dict[str, Any]:
     """Adopt a release; whatever conflicts is resolved as its committed series does. Returns what `--json` says."""
     truth = find(version, load())
-    lay_out(truth, tmp_path / "truth", [(patch.slug, patch.path) for patch in read_series(truth.series_dir)])
+    lay_out(truth, tmp_path / "truth", [patch.path for patch in read_series(truth.series_dir)], Sdists())
     names = [patch.slug for patch in read_series(truth.series_dir)]
     commits = dict(zip(names, git(tmp_path / "truth", "rev-list", "--reverse", "stock..HEAD").split(), strict=True))
     unchanged = (checkout / "vendor" / "releases.toml").read_bytes()
@@ -119,7 +119,7 @@ def test_a_patch_that_upstream_has_taken_as_it_is(tool: Run, checkout: Path, tmp
     """A made-up 0.21.3 with our first patch in it: it is retired, the others apply, and the line takes them."""
     (first, *_) = read_series(ROOT / "patches" / "0.21")
     newest = load()[-1]
-    lay_out(newest, tmp_path / "peft-0.21.3", [(first.slug, first.path)])
+    lay_out(newest, tmp_path / "peft-0.21.3", [first.path], Sdists())
     shutil.rmtree(tmp_path / "peft-0.21.3" / ".git")
     for name in ("setup.py", "src/peft/__init__.py"):
         path = tmp_path / "peft-0.21.3" / name
@@ -131,8 +131,8 @@ def test_a_patch_that_upstream_has_taken_as_it_is(tool: Run, checkout: Path, tmp
     mine = {"PATCHSET_CACHE": str(tmp_path / "cache"), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": None, "UV_INDEX": None}
     for release in load():
         if release.line == "0.21":
-            obtain(release)
-            found = on_disk(release)
+            Sdists().obtain(release)
+            found = Sdists().find(release)
             assert found is not None
             (tmp_path / "cache").mkdir(exist_ok=True)
             shutil.copy(found, tmp_path / "cache")

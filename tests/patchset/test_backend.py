@@ -300,8 +300,9 @@ def test_patched_twice_is_impossible(release: Release, tmp_path: Path) -> None:
     """A patched tree takes none of its patches again: the lines they change are no longer there."""
     from patchset.series.apply import apply_series
     from patchset.series.tree import patch_tree
+    from patchset.sources.sdists import Sdists
 
-    tree = patch_tree(release, tmp_path)
+    tree = patch_tree(release, tmp_path, Sdists())
     for patch in tree.patches:
         with pytest.raises(PatchsetError, match="does not apply|has already"):
             apply_series(tree.path, [patch], allow_offsets=True)

@@ -17,7 +17,7 @@ from patchset.pins import Release, find, load
 from tests.patchset.conftest import Run, environment, files
 
 
-@pytest.mark.parametrize("verb", list(__main__._VERBS))
+@pytest.mark.parametrize("verb", list(__main__.VERBS))
 def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         __main__.main([verb, "--help"])

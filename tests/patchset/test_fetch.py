@@ -79,12 +79,12 @@ def test_from_an_index_then_from_the_cache(
 ) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/closed")
     monkeypatch.setenv(variable, url(index))
-    data = sdists.obtain(release)
+    data = sdists.Sdists().obtain(release)
     assert hashlib.sha256(data).hexdigest() == release.sha256
     assert [path.name for path in empty.iterdir()] == [release.sdist]
     index.shutdown()
     monkeypatch.setenv(variable, "http://127.0.0.1:9/closed")
-    assert sdists.obtain(release) == data, "the same again without the index"
+    assert sdists.Sdists().obtain(release) == data, "the same again without the index"
 
 
 def test_credentials_in_the_url(
@@ -94,13 +94,13 @@ def test_credentials_in_the_url(
     monkeypatch.setenv("PIP_INDEX_URL", url(index))
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     with pytest.raises(PatchsetError, match="401"):
-        sdists.obtain(release)
+        sdists.Sdists().obtain(release)
     monkeypatch.setenv("PIP_INDEX_URL", url(index, "me:wrong@"))
     with pytest.raises(PatchsetError) as caught:
-        sdists.obtain(release)
+        sdists.Sdists().obtain(release)
     assert "wrong" not in str(caught.value), "no password in a message"
     monkeypatch.setenv("PIP_INDEX_URL", url(index, "me:secret%20word@"))
-    assert sdists.obtain(release)
+    assert sdists.Sdists().obtain(release)
 
 
 def test_credentials_of_a_named_uv_index(
@@ -110,7 +110,7 @@ def test_credentials_of_a_named_uv_index(
     monkeypatch.setenv("UV_DEFAULT_INDEX", f"our-own={url(index)}")
     monkeypatch.setenv("UV_INDEX_OUR_OWN_USERNAME", USER)
     monkeypatch.setenv("UV_INDEX_OUR_OWN_PASSWORD", PASSWORD)
-    assert sdists.obtain(release)
+    assert sdists.Sdists().obtain(release)
 
 
 def test_pips_configuration_file_and_find_links(
@@ -122,7 +122,7 @@ def test_pips_configuration_file_and_find_links(
     config = tmp_path / "pip.conf"
     config.write_text(f"[global]\nno-index = true\nfind-links =\n    {tmp_path / 'missing'}\n    {links}\n")
     monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
-    assert sdists.obtain(release) == sdist
+    assert sdists.Sdists().obtain(release) == sdist
 
 
 @pytest.mark.parametrize("change", [b"", b"\0"], ids=["same size", "longer"])
@@ -139,7 +139,7 @@ def test_tampered_on_the_index(
     (tmp_path / "index" / "files" / release.sdist).write_bytes(bad)
     monkeypatch.setenv("PIP_INDEX_URL", url(index))
     with pytest.raises(PatchsetError) as caught:
-        sdists.obtain(release)
+        sdists.Sdists().obtain(release)
     assert release.sha256 in str(caught.value)
     assert hashlib.sha256(bad).hexdigest() in str(caught.value)
     assert not empty.exists(), "nothing cached"
@@ -148,27 +148,27 @@ def test_tampered_on_the_index(
 def test_wrong_size_in_the_pin(release: Release, sdist: bytes, tmp_path: Path) -> None:
     (tmp_path / release.sdist).write_bytes(sdist)
     with pytest.raises(PatchsetError, match=f"expected {release.size + 1} bytes .* got {release.size} bytes"):
-        sdists.obtain(replace(release, size=release.size + 1), str(tmp_path))
+        sdists.Sdists(str(tmp_path), [release]).obtain(replace(release, size=release.size + 1))
 
 
 def test_given_file_and_folder(release: Release, sdist: bytes, tmp_path: Path) -> None:
     renamed = tmp_path / "renamed.tar.gz"
     renamed.write_bytes(sdist)
-    assert sdists.obtain(release, str(renamed)) == sdist
+    assert sdists.Sdists(str(renamed), [release]).obtain(release) == sdist
     with pytest.raises(PatchsetError, match=f"no such sdist: .*{release.sdist}"):
-        sdists.obtain(release, str(tmp_path))
+        sdists.Sdists(str(tmp_path), [release]).obtain(release)
     renamed.write_bytes(b"something else")
     with pytest.raises(PatchsetError, match="is not the pinned"):
-        sdists.obtain(release, str(renamed))
+        sdists.Sdists(str(renamed), [release]).obtain(release)
 
 
 def test_vendor_is_looked_at_and_not_trusted(release: Release, sdist: bytes, tmp_path: Path) -> None:
     (tmp_path / "vendor").mkdir()
     (tmp_path / "vendor" / release.sdist).write_bytes(sdist)
-    assert sdists.obtain(release) == sdist
+    assert sdists.Sdists().obtain(release) == sdist
     (tmp_path / "vendor" / release.sdist).write_bytes(sdist[:-1])
     with pytest.raises(PatchsetError, match="is not the pinned"):
-        sdists.obtain(release)
+        sdists.Sdists().obtain(release)
 
 
 def test_damaged_cache_entry_is_fetched_again(
@@ -177,14 +177,14 @@ def test_damaged_cache_entry_is_fetched_again(
     empty.mkdir()
     (empty / release.sdist).write_bytes(sdist[:1000])
     monkeypatch.setenv("PIP_INDEX_URL", url(index))
-    assert sdists.obtain(release) == sdist
+    assert sdists.Sdists().obtain(release) == sdist
     assert (empty / release.sdist).read_bytes() == sdist
 
 
 def test_nothing_reachable(release: Release, monkeypatch: pytest.MonkeyPatch, empty: Path) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "http://user:word@127.0.0.1:9/closed")
     with pytest.raises(PatchsetError) as caught:
-        sdists.obtain(release)
+        sdists.Sdists().obtain(release)
     message = str(caught.value)
     assert "tried http://127.0.0.1:9/closed (" in message
     assert "PEFT_SDIST" in message, "says how to build offline"
@@ -198,4 +198,4 @@ def test_unwritable_cache_is_no_error(
     (tmp_path / "file").touch()
     monkeypatch.setenv("PATCHSET_CACHE", str(tmp_path / "file" / "cache"))
     monkeypatch.setenv("PIP_INDEX_URL", url(index))
-    assert sdists.obtain(release) == sdist
+    assert sdists.Sdists().obtain(release) == sdist

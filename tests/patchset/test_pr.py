@@ -12,8 +12,7 @@ import pytest
 
 from patchset.pins import load
 from patchset.series.patch import read_series
-from patchset.sources.sdists import obtain
-from patchset.sources.unpack import unpack
+from patchset.sources.sdists import Sdists
 from patchset.upstream.pull_request import without_fields
 from tests.patchset.conftest import Run, environment
 
@@ -49,7 +48,7 @@ def git(folder: Path, *arguments: str) -> str:
 def clone(tmp_path: Path) -> Path:
     """A repository made from the newest sdist, since upstream's own cannot be had here; one file has moved on."""
     newest = load()[-1]
-    folder = unpack(obtain(newest), tmp_path, newest.folder)
+    folder = Sdists().unpack(newest, tmp_path)
     other = folder / "src" / "peft" / "utils" / "other.py"
     other.write_text(f'"""Moved on."""\n\n{other.read_text()}')
     git(folder, "init", "--quiet")

@@ -17,8 +17,7 @@ from patchset.dist.build import build_wheels
 from patchset.errors import PatchsetError
 from patchset.pins import Release, Wheel
 from patchset.series.tree import locked_tree
-from patchset.sources.sdists import cache_dir, obtain
-from patchset.sources.unpack import unpack
+from patchset.sources.sdists import Sdists, cache_dir
 
 HERE = Path(__file__).parent
 INSIDE = HERE / "inside"
@@ -71,7 +70,7 @@ def stock(release: Release, work: Path) -> Side:
     Raises:
         PatchsetError: it cannot be fetched or installed.
     """
-    tree = unpack(obtain(release), work, release.folder)
+    tree = Sdists().unpack(release, work)
     return _side("stock", release, tree, tree, work, release.sha256)
 
 
@@ -82,7 +81,7 @@ def patched(release: Release, work: Path) -> Side:
         PatchsetError: the series does not apply, or the wheel cannot be built or installed.
     """
     (wheel,) = build_wheels([release], work / "dist")
-    tree = locked_tree(Wheel(release), work).path
+    tree = locked_tree(Wheel(release), work, Sdists()).path
     return _side("patched", release, tree, wheel, work, release.tree + release.patched_version)
 
 

@@ -28,7 +28,7 @@ from patchset.dist import index as _static_index
 from patchset.dist.artifacts import scan
 from patchset.dist.build import build_wheels
 from patchset.pins import ROOT, Wheel, find, load
-from patchset.sources.sdists import obtain
+from patchset.sources.sdists import Sdists
 
 STOCK = "0.18.1"
 RELEASE = find(STOCK, load())
@@ -129,7 +129,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     public = folder / "public"
     public.mkdir()
-    (public / RELEASE.sdist).write_bytes(obtain(RELEASE))
+    (public / RELEASE.sdist).write_bytes(Sdists().obtain(RELEASE))
     pip: list[str | Path] = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", public]
     subprocess.run([*pip, public / RELEASE.sdist], check=True, cwd=ROOT)
     with zipfile.ZipFile(next(public.glob("peft-*.whl"))) as stock:

@@ -1,0 +1,73 @@
+"""Files and folders that appear whole or not at all, whatever ends the process meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
+
+# What is not whole yet is called so, and lies beside what it is going to be.
+PARTIAL = ".partial-"
+
+
+def replace(path: Path, content: bytes | str) -> None:
+    """Write a file in one step: it has the old content or the new one, never a part.
+
+    Raises:
+        OSError: it cannot be written; nothing is left of it.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    with staged(path.parent) as scratch:
+        fresh = scratch / path.name
+        fresh.write_bytes(data)  # with the mode that the umask gives
+        fresh.replace(path)
+
+
+@contextlib.contextmanager
+def staged(parent: Path) -> Iterator[Path]:
+    """A folder of one's own for what is to be renamed into `parent` once it is whole.
+
+    It is removed in the end. Those that killed processes left are removed first; who is still at work holds a lock.
+
+    Args:
+        parent: made if it is missing.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    for left in parent.glob(f"{PARTIAL}*"):
+        with contextlib.suppress(OSError), locked(left, wait=False):
+            shutil.rmtree(left, ignore_errors=True)
+    scratch = Path(tempfile.mkdtemp(dir=parent, prefix=PARTIAL))
+    try:
+        with locked(scratch):
+            yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a folder's lock, which the operating system gives back if the process dies; Windows has none for folders.
+
+    Args:
+        folder: an existing folder.
+        wait: for who holds it.
+
+    Raises:
+        BlockingIOError: another process holds it, and `wait` is false.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)

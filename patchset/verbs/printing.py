@@ -1,0 +1,59 @@
+"""How verbs talk: tables that wrap, bars on a terminal alone, colours unless ``NO_COLOR`` says no, JSON for scripts.
+
+rich is imported by what needs it, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+
+def console(*, stderr: bool = False, width: int | None = None) -> Console:
+    """A console for people. With ``NO_COLOR`` (https://no-color.org) it prints no styles at all, bold neither.
+
+    Args:
+        stderr: whether it prints there.
+        width: in columns, where it is no terminal: a pipe has no width, and nothing may be cut off there.
+    """
+    from rich.console import Console
+
+    color = None if os.environ.get("NO_COLOR") else "auto"
+    made = Console(stderr=stderr, color_system=color, highlight=False, soft_wrap=True)  # type: ignore[arg-type]
+    return made if made.is_terminal or width is None else Console(color_system=None, highlight=False, width=width)
+
+
+def table(*headers: str) -> Table:
+    """An empty table whose cells wrap where the terminal is narrow, rather than being cut."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD)
+    for header in headers:
+        made.add_column(header, overflow="fold")
+    return made
+
+
+def progress() -> Progress:
+    """A bar on standard error, if that is a terminal; gone when it is done."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    shown = console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=shown, disable=not shown.is_terminal, transient=True)
+
+
+def print_json(found: object) -> None:
+    """Print JSON; data classes become objects."""
+    print(json.dumps(found, indent=2, default=_as_object))
+
+
+def _as_object(found: object) -> object:
+    return dataclasses.asdict(found)  # type: ignore[call-overload]
