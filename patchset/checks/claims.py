@@ -15,11 +15,11 @@ from patchset.checks.other_tools import Missing
 from patchset.checks.patch_tests import interpreter, pass_on, prove
 from patchset.commits.git import git
 from patchset.commits.worktree import STOCK, lay_out
-from patchset.errors import PatchsetError
+from patchset.errors import PatchsetError, Unavailable
 from patchset.pins import Release, load
 from patchset.series.apply import apply_series
 from patchset.series.patch import Patch, read_series
-from patchset.sources.sdists import Sdists, Unavailable
+from patchset.sources.sdists import Sdists
 
 
 def applied_upstream(release: Release, sdists: Sdists) -> None:

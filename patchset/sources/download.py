@@ -12,7 +12,7 @@ from unearth.auth import MultiDomainBasicAuth
 from unearth.fetchers.sync import PyPIClient
 from unearth.finder import PackageFinder
 
-from patchset.errors import PatchsetError
+from patchset.errors import PatchsetError, Unavailable
 from patchset.pins import Release
 from patchset.sources.settings import DEFAULT, OFFLINE, IndexSettings, redacted, settings
 
@@ -47,7 +47,7 @@ def download(release: Release) -> tuple[bytes, str]:
             return data, name
         tried.append(f"{name} ({'; '.join(complaints.messages) or f'has no {release.sdist}'})")
     asked = "; ".join(tried) or "nothing, as no-index is set"
-    raise PatchsetError(f"cannot get {release.sdist}; tried {asked}. {OFFLINE}")
+    raise Unavailable(f"cannot get {release.sdist}; tried {asked}. {OFFLINE}")
 
 
 def available() -> list[str]:

@@ -10,15 +10,11 @@ from pathlib import Path
 
 import platformdirs
 
-from patchset.errors import PatchsetError
+from patchset.errors import PatchsetError, Unavailable
 from patchset.files import replace
 from patchset.pins import VENDOR, Release
 from patchset.sources.settings import OFFLINE, find_links_folders
 from patchset.sources.unpack import unpack
-
-
-class Unavailable(PatchsetError):
-    """The sdist is not here, and cannot be downloaded."""
 
 
 class Sdists:

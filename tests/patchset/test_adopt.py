@@ -136,6 +136,11 @@ def test_a_patch_that_upstream_has_taken_as_it_is(tool: Run, checkout: Path, tmp
             assert found is not None
             (tmp_path / "cache").mkdir(exist_ok=True)
             shutil.copy(found, tmp_path / "cache")
+    second = Path(shutil.copytree(checkout, tmp_path / "second"))
+    file = {"PATCHSET_CACHE": str(shutil.copytree(tmp_path / "cache", tmp_path / "cache2"))}
+    given = tool(second, "adopt", "0.21.3", "--sdist", str(links / "peft-0.21.3.tar.gz"), **{**mine, **file})
+    assert given.returncode == 0, given.stderr + given.stdout
+    assert pinned(second, "0.21.3")["series"] == "0.21.3"
     missing = tool(checkout, "adopt", "0.21.4", UV_FIND_LINKS=links.as_uri(), **mine)
     assert "has no sdist of peft 0.21.4; the newest is 0.21.3" in missing.stderr
     status = tool(checkout, "status", "--check-index", UV_FIND_LINKS=links.as_uri(), **mine)

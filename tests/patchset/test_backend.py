@@ -17,7 +17,7 @@ import pytest
 from wheel.wheelfile import WheelFile
 
 from patchset.errors import PatchsetError
-from patchset.pins import Release
+from patchset.pins import Release, load
 from patchset.sources.unpack import unpack
 from tests.patchset.conftest import environment, files
 
@@ -85,6 +85,15 @@ def test_needs_a_client_only_to_download(checkout: Path, tmp_path: Path) -> None
     empty = run(sys.executable, "-c", code, cwd=checkout, PATCHSET_CACHE=str(tmp_path))
     assert "unearth==" in done(empty)
     assert done(run(sys.executable, "-c", code, cwd=checkout)).strip() in ("[]", done(empty).strip())
+
+
+def test_a_damaged_cache_entry_is_downloaded_anew(checkout: Path, tmp_path: Path) -> None:
+    """It does not count as being there when it is asked what a build needs."""
+    (tmp_path / load()[-1].sdist).write_bytes(b"half of it")
+    code = "from patchset import backend; print(backend.get_requires_for_build_wheel())"
+    alone = {"PATCHSET_CACHE": str(tmp_path), "PIP_FIND_LINKS": None, "UV_FIND_LINKS": None}
+    assert "unearth==" in done(run(sys.executable, "-c", code, cwd=checkout, **alone))
+    assert not list(tmp_path.glob("*.tar.gz"))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 
 from patchset import __main__
 from patchset.pins import Release, find, load
+from patchset.sources.sdists import Sdists
 from tests.patchset.conftest import Run, environment, files
 
 
@@ -118,6 +119,53 @@ def test_verify_passes_with_every_tool_that_is_here(tool: Run, checkout: Path) -
         assert {"pin", "headers", "zero fuzz", "locked digest", "git am"} <= set(report["passed"])
         missing = {name for name in ("patch", "quilt") if not shutil.which(name)}
         assert {entry.partition(":")[0] for entry in report["skipped"]} == missing
+
+
+def test_verify_inside_of_a_git_hook(tool: Run, checkout: Path, tmp_path: Path) -> None:
+    """git sets GIT_DIR there; what other tools do in trees of their own must not reach that repository."""
+    subprocess.run(["git", "init", "--quiet", str(tmp_path / "mine")], check=True)
+    git_dir = tmp_path / "mine" / ".git"
+    before = files(git_dir)
+    inside = {"GIT_DIR": str(git_dir), "GIT_WORK_TREE": str(tmp_path / "mine"), "QUILT_PATCHES": "nowhere"}
+    result = tool(checkout, "verify", "0.18.1", "--json", **inside)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "git am" in json.loads(result.stdout)[0]["passed"]
+    assert files(git_dir) == before
+
+
+def test_verify_takes_all_sdists_from_the_folder(tool: Run, checkout: Path, tmp_path: Path) -> None:
+    """Those of the releases that have the fixes, too; without them, that check alone is left out."""
+    offline = {
+        "PATCHSET_CACHE": str(tmp_path / "cache"),
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": None,
+        "UV_FIND_LINKS": None,
+    }
+    folder = tmp_path / "sdists"
+    folder.mkdir()
+    for release in load():
+        (folder / release.sdist).write_bytes(Sdists().obtain(release))
+    result = tool(checkout, "verify", "0.18.1", "--sdist", str(folder), "--json", **offline)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "applied upstream" in json.loads(result.stdout)[0]["passed"]
+    alone = folder / "peft-0.18.1.tar.gz"
+    result = tool(checkout, "verify", "0.18.1", "--sdist", str(alone), "--json", **offline)
+    assert result.returncode == 0, result.stdout + result.stderr
+    (skipped, *_) = json.loads(result.stdout)[0]["skipped"]
+    assert skipped.startswith("applied upstream: cannot get peft-0.20.0.tar.gz"), skipped
+    wrong = tool(checkout, "verify", "0.19.1", "--sdist", str(alone), **offline)
+    assert wrong.returncode == 1
+    assert "is not the pinned peft-0.19.1.tar.gz" in wrong.stdout
+
+
+def test_narrow_terminal_without_colours(tool: Run, checkout: Path) -> None:
+    """Tables wrap at 40 columns, and nothing is cut; NO_COLOR means no bold either."""
+    terminal = {"FORCE_COLOR": "1", "COLUMNS": "40", "TERM": "xterm"}
+    narrow = tool(checkout, "status", NO_COLOR="1", **terminal).stdout
+    assert "…" not in narrow
+    assert "\x1b" not in narrow
+    assert max(map(len, narrow.splitlines())) <= 40
+    assert "\x1b[1m" in tool(checkout, "status", NO_COLOR=None, **terminal).stdout, "a table's head is bold"
 
 
 def test_verify_finds_moved_hunks_on_the_newest_of_a_series(tool: Run, checkout: Path, release: Release) -> None:

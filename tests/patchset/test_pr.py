@@ -66,7 +66,7 @@ def test_kit(tool: Run, checkout: Path, clone: Path, tmp_path: Path) -> None:
     folders = sorted((checkout / "kit").iterdir())
     assert [entry["name"] for entry in json.loads(result.stdout)] == [folder.name for folder in folders]
     assert {folder.name.partition("-")[2] for folder in folders} == {patch.slug for patch in sendable}
-    sizes = [int(entry["kind"].split()[0]) for entry in json.loads(result.stdout)]
+    sizes = [entry["lines"] for entry in json.loads(result.stdout)]
     assert sizes == sorted(sizes), "smallest first"
     for folder in folders:
         mails = sorted(folder.glob("*.patch"))

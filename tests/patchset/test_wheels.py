@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from patchset.pins import PATCHES, Release, Wheel, load
 from patchset.series.patch import read_patch, read_series
 from patchset.wheels.sbom import sbom
+from patchset.wheels.wheel import write
 
 
 def document(release: Release) -> dict[str, Any]:
@@ -64,6 +66,16 @@ def test_a_patchs_origin_decides_its_type(tmp_path: Path, release: Release, orig
     path.write_text(source.read_text().replace("Origin: vendor", f"Origin: {origin}"))
     pedigree = json.loads(sbom(Wheel(release), [read_patch(path)]))["metadata"]["component"]["pedigree"]
     assert [entry["type"] for entry in pedigree["patches"]] == [kind]
+
+
+def test_writing_leaves_the_environment_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = {"peft/__init__.py": b"", "peft-1.dist-info/WHEEL": b"", "peft-1.dist-info/METADATA": b""}
+    for before in (None, "1700000000"):
+        monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+        if before:
+            monkeypatch.setenv("SOURCE_DATE_EPOCH", before)
+        write(tmp_path / "peft-1-py3-none-any.whl", content)
+        assert os.environ.get("SOURCE_DATE_EPOCH") == before
 
 
 def test_the_wheel_holds_it(wheel: Path, release: Release) -> None:
