@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import installed
+from tests.contract import installed
 from tests.distributed.cases import CASES, place
 from tests.distributed.engines import ENGINES, GPU
 from tests.distributed.runs import REFERENCE, compare, run, starts

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 import transformers
 
-from tests.conftest import installed
+from tests.contract import installed
 from tests.oracle.chunks import chunk
 from tests.oracle.findings import Findings
 from tests.oracle.left import LEFT

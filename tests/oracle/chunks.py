@@ -6,7 +6,7 @@ import torch
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.conftest import installed
+from tests.contract import installed
 from tests.oracle.findings import Findings
 from tests.oracle.left import LEFT
 from tests.oracle.machine import Machine

@@ -19,7 +19,7 @@ from peft.utils import save_and_load
 from peft.utils.other import ModulesToSaveWrapper, TrainableTokensWrapper
 from torch import nn
 
-from tests.conftest import installed
+from tests.contract import installed
 from tests.oracle.chunks import chunk
 
 Mutation = Callable[[], contextlib.AbstractContextManager[Any]]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,8 +12,7 @@ import pytest
 from patchset.dist.build import build_wheels
 from patchset.pins import ROOT, Release, find, load
 from patchset.sources.sdists import Sdists
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+from tests.patchset.tool import Run, environment
 
 # What a clone holds that the tool reads.
 CHECKOUT = (
@@ -80,21 +77,3 @@ def tool() -> Run:
         )
 
     return run
-
-
-def environment(**variables: str | None) -> dict[str, str]:
-    """The environment with variables added or, where None, taken out; PEFT_* of the user's own do not count."""
-    merged: dict[str, str | None] = {
-        **os.environ,
-        "PEFT_UPSTREAM": None,
-        "PEFT_VERSION": None,
-        "PEFT_SDIST": None,
-        **variables,
-    }
-    return {name: value for name, value in merged.items() if value is not None}
-
-
-def files(folder: Path) -> set[str]:
-    """All files below a folder that were not left by the interpreter."""
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return {path.as_posix() for path in found if "__pycache__" not in path.parts}

@@ -15,7 +15,7 @@ from zipfile import ZipFile
 from packaging.requirements import Requirement
 
 from patchset.pins import ROOT, read_toml
-from tests.patchset.conftest import environment
+from tests.patchset.tool import environment
 
 PAGES = {"README": ROOT / "README.md", **{path.stem: path for path in sorted((ROOT / "docs").glob("*.md"))}}
 LISTED = read_toml(Path(__file__).with_name("commands.toml"))

@@ -17,7 +17,7 @@ from patchset.commits.worktree import lay_out
 from patchset.pins import ROOT, find, load
 from patchset.series.patch import read_series
 from patchset.sources.sdists import Sdists
-from tests.patchset.conftest import Run, environment
+from tests.patchset.tool import Run, environment
 
 STATES = {"applies", "applies with changes", "is already upstream", "conflicts"}
 

@@ -10,7 +10,7 @@ import pytest
 
 from patchset.audit.calls import Child, affected
 from patchset.audit.classes import read
-from tests.patchset.conftest import Run
+from tests.patchset.tool import Run
 
 HEAD = "import torch\nfrom torch import nn\n\n\n"
 MODEL = (

@@ -19,7 +19,7 @@ from wheel.wheelfile import WheelFile
 from patchset.errors import PatchsetError
 from patchset.pins import Release, load
 from patchset.sources.unpack import unpack
-from tests.patchset.conftest import environment, files
+from tests.patchset.tool import environment, files
 
 WHEEL = "peft-0.18.1+kwargs.1-py3-none-any.whl"
 PIP_WHEEL = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir")

@@ -12,7 +12,7 @@ import pytest
 
 from patchset.commits.mails import slugify
 from patchset.pins import Release, load
-from tests.patchset.conftest import Run, environment
+from tests.patchset.tool import Run, environment
 
 Git = Callable[..., str]
 LINES = sorted({release.series: release.version for release in load()}.items())

@@ -15,7 +15,7 @@ from patchset.errors import PatchsetError
 from patchset.pins import PATCHES
 from patchset.series.apply import added_lines
 from patchset.series.patch import read_patch
-from tests.patchset.conftest import Run
+from tests.patchset.tool import Run
 
 FORWARD = "0001-forward-kwargs.patch"
 APPLIED = "Applied-Upstream: 0.20.0, https"

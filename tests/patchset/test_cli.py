@@ -15,7 +15,7 @@ import pytest
 from patchset import __main__
 from patchset.pins import Release, find, load
 from patchset.sources.sdists import Sdists
-from tests.patchset.conftest import Run, environment, files
+from tests.patchset.tool import Run, environment, files
 
 
 @pytest.mark.parametrize("verb", list(__main__.VERBS))

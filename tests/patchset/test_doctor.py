@@ -14,7 +14,7 @@ from patchset.doctor import installed, requested
 from patchset.doctor.findings import Finding
 from patchset.errors import PatchsetError
 from patchset.pins import Release, load
-from tests.patchset.conftest import Run
+from tests.patchset.tool import Run
 
 GOOD, BAD = "a" * 64, "b" * 64
 

@@ -18,8 +18,8 @@ from patchset.series.apply import added_lines, apply_series, counts, touched
 from patchset.series.digest import tree_digest
 from patchset.series.patch import Patch, read_patch
 from patchset.series.tree import Tree, stamp
-from tests.patchset.conftest import environment
 from tests.patchset.engine_parity import files
+from tests.patchset.tool import environment
 
 ADDITION = (
     "diff --git a/sub/new.py b/sub/new.py\nnew file mode 100644\n--- /dev/null\n+++ b/sub/new.py\n@@ -0,0 +1 @@\n+y\n"

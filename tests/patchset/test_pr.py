@@ -14,7 +14,7 @@ from patchset.pins import load
 from patchset.series.patch import read_series
 from patchset.sources.sdists import Sdists
 from patchset.upstream.pull_request import without_fields
-from tests.patchset.conftest import Run, environment
+from tests.patchset.tool import Run, environment
 
 # Passes three tests where the source is as it is committed; where a part was taken back, fails two of them.
 STAND_IN = """#!{python}

@@ -12,7 +12,7 @@ import pytest
 from patchset.pins import ROOT, find, load
 from patchset.series.patch import read_series
 from patchset.verbs import status
-from tests.patchset.conftest import Run
+from tests.patchset.tool import Run
 from tests.upstream._compare import Comparison
 from tests.upstream._report import COLUMNS, row
 

@@ -11,7 +11,7 @@ import pytest
 from patchset.dist.artifacts import scan
 from patchset.errors import PatchsetError
 from patchset.verbs.release import release_notes
-from tests.patchset.conftest import Run
+from tests.patchset.tool import Run
 
 
 def test_notes_are_the_first_sections() -> None:

@@ -22,7 +22,7 @@ from patchset.dist import index as _static_index
 from patchset.dist.artifacts import read, scan
 from patchset.errors import PatchsetError
 from patchset.pins import Release, load
-from tests.patchset.conftest import Run, environment
+from tests.patchset.tool import Run, environment
 
 NAME = "peft-0.18.1+kwargs.1-py3-none-any.whl"
 

@@ -22,9 +22,9 @@ from patchset.doctor import installed, requested
 from patchset.errors import PatchsetError
 from patchset.pins import Release, find, load
 from patchset.wheels.wheel import write
-from tests.patchset.conftest import Run, environment
 from tests.patchset.test_backend import done, hook, metadata, run
 from tests.patchset.test_doctor import said
+from tests.patchset.tool import Run, environment
 
 TAGGED = "peft-0.18.1-1kwargs1-py3-none-any.whl"
 LOCAL = "peft-0.18.1+kwargs.1-py3-none-any.whl"

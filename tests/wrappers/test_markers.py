@@ -1,4 +1,4 @@
-"""The markers of `tests/conftest.py`, on a made-up `peft`: an expected failure that could hide something is no use."""
+"""The markers of `tests/contract.py`, on a made-up `peft`: an expected failure that could hide something is no use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-CONFTEST = Path(__file__).parents[1] / "conftest.py"
+PLUGIN = Path(__file__).parents[1] / "contract.py"
 TESTS = """
 import pytest
 
@@ -53,7 +53,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
         for name in ("peft", "torch", "transformers"):
             pytester.makepyfile(**{f"fakes/{name}": f"__version__ = {version!r}"})
         monkeypatch.setenv("PYTHONPATH", str(pytester.path / "fakes"))
-        pytester.makeconftest(CONFTEST.read_text())
+        pytester.makeconftest(PLUGIN.read_text())
         pytester.makepyfile(TESTS)
         return pytester.runpytest_subprocess("-p", "no:cacheprovider")
 

@@ -13,7 +13,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +21,11 @@ import pytest
 
 from patchset.doctor.frameworks import frameworks
 from tests.consumers.frameworks import tiny_gemma3, tiny_llama
+from tests.consumers.frameworks.program import Program, wheel
 
 ROOT = Path(__file__).parents[3]
-KNOWN = "TypeError: AuxiliaryTrainingWrapper.forward() missing 1 required positional argument: 'x'"
 # Where other builds of the same release are installed.
 OTHER = {"stock": "PEFT_OTHER", "local": "PEFT_LOCAL"}
-
-Program = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-def wheel() -> str:
-    """Which wheel of ours is installed: ``0.18.1+kwargs.1``, or ``0.17.1-1kwargs1`` by the first line of its NOTICE."""
-    (notice,) = (file for file in importlib.metadata.files("peft") or [] if file.match("*.dist-info/licenses/NOTICE"))
-    return notice.read_text().splitlines()[0].removeprefix("peft ").replace(", build ", "-")
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from tests.consumers.frameworks.conftest import KNOWN, Program
+from tests.consumers.frameworks.program import KNOWN, Program
 
 NAME = "axolotl"
 VERSION = importlib.metadata.version(NAME)

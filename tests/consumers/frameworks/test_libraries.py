@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.consumers.frameworks.conftest import KNOWN, Program
+from tests.consumers.frameworks.program import KNOWN, Program
 
 LIBRARIES = ("sentence-transformers", "diffusers")
 

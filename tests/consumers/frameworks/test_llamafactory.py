@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 from patchset.doctor.frameworks import frameworks, newest
 from patchset.pins import ROOT, load
-from tests.consumers.frameworks.conftest import KNOWN, Program, wheel
+from tests.consumers.frameworks.program import KNOWN, Program, wheel
 
 NAME = "llamafactory"
 VERSION = importlib.metadata.version(NAME)

@@ -10,7 +10,7 @@ import transformers
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from tests.consumers.frameworks.conftest import KNOWN, Program
+from tests.consumers.frameworks.program import KNOWN, Program
 
 SFT = (
     "swift", "sft", "--model", "text", "--model_type", "llama", "--template", "default", "--use_hf", "true",

@@ -10,7 +10,7 @@ import transformers
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from tests.consumers.frameworks.conftest import KNOWN, Program
+from tests.consumers.frameworks.program import KNOWN, Program
 
 TRAIN = ("python", "-m", "tests.consumers.frameworks.train")
 # Trainer, and what it shows of which framework.

@@ -8,15 +8,12 @@ served on this machine; nothing else is asked, so that it shows which file a loc
 from __future__ import annotations
 
 import functools
-import hashlib
 import http.server
-import os
 import subprocess
 import sys
 import threading
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,69 +24,16 @@ from wheel.wheelfile import WheelFile
 from patchset.dist import index as _static_index
 from patchset.dist.artifacts import scan
 from patchset.dist.build import build_wheels
-from patchset.pins import ROOT, Wheel, find, load
+from patchset.pins import ROOT, find, load
 from patchset.sources.sdists import Sdists
+from tests.consumers.lockers.world import RELEASE, STOCK, World, sha256
 
-STOCK = "0.18.1"
-RELEASE = find(STOCK, load())
-# A consumer that allows two releases, as LLaMA-Factory does.
-CONSUMER = "llamafactory==0.9.5"
 TOOLS = {
     "pip": ["pip==26.3"],
     "pip-compile": ["pip-tools==7.6.2"],
     "poetry": ["poetry==2.5.1"],
     "pdm": ["pdm[locked]==2.29.3"],  # with the libraries that it was released with
 }
-
-
-@dataclass(frozen=True)
-class World:
-    """What a test sees.
-
-    Attributes:
-        public: address of the stand-in for the public index.
-        served: address of the folder with the patched wheels.
-        dist: the folder that is served there.
-        hashes: name and SHA-256 of each package that the stand-in has for peft's dependencies.
-        tools: folder of the lockers' programs.
-    """
-
-    public: str
-    served: str
-    dist: Path
-    hashes: dict[str, str]
-    tools: Path
-
-    def index(self, wheel: Wheel) -> str:
-        """Address of the index that has the wheel."""
-        return f"{self.served}/{_static_index.FOLDERS[wheel.tagged]}/"
-
-    @property
-    def stock(self) -> set[str]:
-        """The SHA-256 of each file of stock that the stand-in has."""
-        return {_sha256(path) for path in (self.dist.parent / "public").glob("peft-*.*")}
-
-    def environment(self, folder: Path) -> dict[str, str]:
-        """An environment whose tools know the stand-in alone and share no cache with anybody."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_", "POETRY_"))}
-        return {
-            **{name: value for name, value in kept.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")},
-            "PIP_CONFIG_FILE": os.devnull,
-            "PIP_INDEX_URL": self.public,
-            "PIP_CACHE_DIR": str(folder / "cache" / "pip"),
-            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-            "UV_DEFAULT_INDEX": self.public,
-            "UV_CACHE_DIR": str(folder / "cache" / "uv"),
-            "UV_NO_CONFIG": "1",
-            "UV_PYTHON": sys.executable,
-            "UV_PYTHON_DOWNLOADS": "never",
-            "POETRY_CACHE_DIR": str(folder / "cache" / "poetry"),
-            "POETRY_VIRTUALENVS_CREATE": "false",
-            "PDM_CACHE_DIR": str(folder / "cache" / "pdm"),
-            "PDM_PYPI_URL": self.public,
-            "PDM_CHECK_UPDATE": "false",
-            "HOME": str(folder),
-        }
 
 
 @pytest.fixture(scope="session")
@@ -114,7 +58,7 @@ def world(tools: Path, tmp_path: Path, pristine: Path) -> Iterator[World]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
-        hashes = {path.name.split("-")[0]: _sha256(path) for path in (served / "public").glob("*-99.0-*.whl")}
+        hashes = {path.name.split("-")[0]: sha256(path) for path in (served / "public").glob("*-99.0-*.whl")}
         yield World(f"{address}/public/simple/", f"{address}/dist", served / "dist", hashes, tools)
         server.shutdown()
 
@@ -164,8 +108,4 @@ def _pages(folder: Path) -> None:
             page = folder / "simple" / path.name.split("-")[0].lower().replace("_", "-") / "index.html"
             page.parent.mkdir(parents=True, exist_ok=True)
             with page.open("a") as out:
-                out.write(f'<a href="../../{path.name}#sha256={_sha256(path)}">{path.name}</a><br>\n')
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+                out.write(f'<a href="../../{path.name}#sha256={sha256(path)}">{path.name}</a><br>\n')

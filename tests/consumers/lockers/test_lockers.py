@@ -18,7 +18,7 @@ import tomlkit
 from wheel.wheelfile import WheelFile
 
 from patchset.pins import ROOT, Wheel
-from tests.consumers.lockers.conftest import CONSUMER, RELEASE, STOCK, World
+from tests.consumers.lockers.world import CONSUMER, RELEASE, STOCK, World
 
 
 @dataclass
