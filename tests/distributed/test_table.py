@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.distributed import table
-from tests.page_table import replaced
+from tests.evidence.page_table import replaced
 
 
 def test_the_page_has_the_tables_of_the_results() -> None:

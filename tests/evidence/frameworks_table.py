@@ -1,6 +1,6 @@
-"""``python -m tests.frameworks_table``: write the table of `docs/frameworks.md` from what the frameworks' runs have left.
+"""``python -m tests.evidence.frameworks_table``: write the table of `docs/frameworks.md` from what the frameworks' runs have left.
 
-`tests/results/frameworks/*.json` is written by `tests/consumers/frameworks` (see its conftest). Nothing in the table comes from
+`tests/evidence/results/frameworks/*.json` is written by `tests/consumers/frameworks` (see its conftest.py). Nothing in the table comes from
 elsewhere. With `--check` nothing is written: exit status 1 says that the page has another table.
 """
 
@@ -14,10 +14,10 @@ from typing import Any
 
 from packaging.version import Version
 
-from tests import page_table
+from tests.evidence import page_table
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "tests" / "results" / "frameworks"
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "tests" / "evidence" / "results" / "frameworks"
 PAGE = ROOT / "docs" / "frameworks.md"
 COLUMNS = ("framework", "its pin", "its check", "stock dies in", "patched", "wheel", "transformers, torch, Python")
 
@@ -59,4 +59,4 @@ def said(outcomes: Mapping[str, str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(page_table.main("tests.frameworks_table", PAGE, made))
+    sys.exit(page_table.main("tests.evidence.frameworks_table", PAGE, made))

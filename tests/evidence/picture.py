@@ -1,9 +1,9 @@
-"""``python -m tests.picture``: draw `tests/results/picture.svg` from what the runs wrote into `tests/results`.
+"""``python -m tests.evidence.picture``: draw `tests/evidence/results/picture.svg` from what the runs wrote into `tests/evidence/results`.
 
 The picture carries the digest of what it was drawn from and by, which `tests/patchset/test_picture.py` compares.
 
-`matrix/<tox environment>.json` is written by a behaviour run (see `write` in `tests/conftest.py`), `zoo/*.json` by the
-model zoo (see `tests.models.zoo`). Nothing in the picture comes from elsewhere.
+`matrix/<tox environment>.json` is written by a behaviour run (see `write` in `tests/contract.py`), `zoo/*.json` by the
+model zoo (see `tests.evidence.zoo`). Nothing in the picture comes from elsewhere.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main() -> int:
     draw_zoo(top, zoo)
     draw_matrix(bottom, pairs)
     figure.savefig(PICTURE, format="svg", metadata={"Date": None, "Creator": None, "Source": f"sha256:{digest()}"})
-    print(PICTURE.relative_to(HERE.parents[1]))
+    print(PICTURE.relative_to(HERE.parents[2]))
     return 0
 
 

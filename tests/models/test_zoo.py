@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.models.zoo import _library
-from tests.models.zoo._examine import examine
+from tests.evidence.zoo import _library
+from tests.evidence.zoo._examine import examine
 
 pytestmark = pytest.mark.row("zoo: each child of a model wrapped in turn, same output")
 # Their forward passes call a child by keyword only, in every transformers that is tested with.

@@ -1,8 +1,8 @@
 """Run many sequences on the installed `peft`, and say what differs from the reference.
 
-    python -m tests.oracle --sequences 10000 --json tests/results/oracle/0.21.2.json
-    python -m tests.oracle --replay tests/results/oracle/0.21.2.json
-    python -m tests.oracle --table tests/results/oracle
+    python -m tests.oracle --sequences 10000 --json tests/evidence/results/oracle/0.21.2.json
+    python -m tests.oracle --replay tests/evidence/results/oracle/0.21.2.json
+    python -m tests.oracle --table tests/evidence/results/oracle
 
 The first ends with status 1 if anything differs; the same arguments give the same sequences. The second does the examples of
 a written result again, one by one. The third prints the table of docs/oracle.md.

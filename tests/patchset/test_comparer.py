@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.upstream._compare import BAD_NEW, FIXED, FLAKY, LOST, OTHERWISE, REGRESSION, compare, settle
-from tests.upstream._results import CUT, Outcome, Store, needs_hub, read_log, reason
-from tests.upstream._sides import Side
-from tests.upstream._suite import Suite
+from tests.evidence.upstream._compare import BAD_NEW, FIXED, FLAKY, LOST, OTHERWISE, REGRESSION, compare, settle
+from tests.evidence.upstream._results import CUT, Outcome, Store, needs_hub, read_log, reason
+from tests.evidence.upstream._sides import Side
+from tests.evidence.upstream._suite import Suite
 
 PASSED, FAILED, SKIPPED = Outcome("passed"), Outcome("failed", "AssertionError"), Outcome("skipped", "no GPU")
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tests import frameworks_table as program
-from tests.page_table import BEGIN, END, replaced
+from tests.evidence import frameworks_table as program
+from tests.evidence.page_table import BEGIN, END, replaced
 
 RUN = {
     "framework": "factory", "version": "0.9.4", "pin": "<=0.17.1", "checks": ["peft<=0.17.1"], "wheel": "0.17.1-1kwargs1",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.picture import PICTURE, digest
+from tests.evidence.picture import PICTURE, digest
 
 
 def test_the_picture_was_drawn_from_the_results() -> None:

@@ -12,9 +12,9 @@ import pytest
 from patchset.pins import ROOT, find, load
 from patchset.series.patch import read_series
 from patchset.verbs import status
+from tests.evidence.upstream._compare import Comparison
+from tests.evidence.upstream._report import COLUMNS, row
 from tests.patchset.tool import Run
-from tests.upstream._compare import Comparison
-from tests.upstream._report import COLUMNS, row
 
 STALE = "The patches have changed since"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -73,7 +73,7 @@ def test_audit(tool: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "tests" / "results" / "zoo").glob("*.json")), ids=lambda path: path.stem
+    "path", sorted((ROOT / "tests" / "evidence" / "results" / "zoo").glob("*.json")), ids=lambda path: path.stem
 )
 def test_table_of_the_zoo(path: Path) -> None:
     found = json.loads(path.read_text("utf-8"))
@@ -99,7 +99,7 @@ def test_table_of_the_zoo(path: Path) -> None:
 def test_table_of_upstreams_tests() -> None:
     text, stale = page("upstream-tests"), 0
     rows = re.findall(r"^\| ([\d.]+) \| (\S+) \| (.*) \|$", text, flags=re.MULTILINE)
-    results = sorted((ROOT / "tests" / "results" / "upstream").glob("*.json"))
+    results = sorted((ROOT / "tests" / "evidence" / "results" / "upstream").glob("*.json"))
     assert [release for release, *_ in rows] == [path.stem for path in results]
     for path, (release, transformers, cells) in zip(results, rows, strict=True):
         found = json.loads(path.read_text("utf-8"))

@@ -12,9 +12,9 @@ pytest.importorskip("pytest_reportlog")
 pytest.importorskip("transformers")
 
 from patchset.pins import chosen
-from tests.upstream._compare import REGRESSION, compare
-from tests.upstream._sides import Side, patched, stock
-from tests.upstream._suite import Suite
+from tests.evidence.upstream._compare import REGRESSION, compare
+from tests.evidence.upstream._sides import Side, patched, stock
+from tests.evidence.upstream._suite import Suite
 
 FILE = "tests/test_custom_models.py"
 TAKEN = 'adapter_names = kwargs.pop("adapter_names", None)'  # in AuxiliaryTrainingWrapper.forward

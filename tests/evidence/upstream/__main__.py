@@ -1,4 +1,4 @@
-"""``python -m tests.upstream RELEASE``: run upstream's suite on stock and on patched PEFT, and compare."""
+"""``python -m tests.evidence.upstream RELEASE``: run upstream's suite on stock and on patched PEFT, and compare."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from patchset.errors import PatchsetError
 from patchset.pins import Release, chosen
-from tests.upstream._compare import Comparison, compare, settle
-from tests.upstream._hub import obtain_hub
-from tests.upstream._report import show
-from tests.upstream._results import Outcome, file_of, write_json
-from tests.upstream._sides import Side, environment, patched, stock
-from tests.upstream._suite import Suite
+from tests.evidence.upstream._compare import Comparison, compare, settle
+from tests.evidence.upstream._hub import obtain_hub
+from tests.evidence.upstream._report import show
+from tests.evidence.upstream._results import Outcome, file_of, write_json
+from tests.evidence.upstream._sides import Side, environment, patched, stock
+from tests.evidence.upstream._suite import Suite
 
 # The tests around our change: whole files, and of the largest one what is about modules to save, mixed batches and, with
 # LoRA, the life of an adapter.
@@ -49,9 +49,9 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.upstream",
+        prog="python -m tests.evidence.upstream",
         description="Run upstream's own tests on stock and on patched PEFT and compare them test by test.",
-        epilog="example: python -m tests.upstream 0.19.1 --json result.json",
+        epilog="example: python -m tests.evidence.upstream 0.19.1 --json result.json",
     )
     parser.add_argument(
         "release", nargs="?", help="one that suits the installed transformers; default: PEFT_UPSTREAM, or the newest"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
-from tests.upstream._results import Outcome
+from tests.evidence.upstream._results import Outcome
 
 # How bad a difference is. The first three make the comparison fail.
 LOST, REGRESSION, BAD_NEW, FLAKY, FIXED, OTHERWISE = (

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from patchset.errors import PatchsetError
-from tests.upstream._sides import HERE, INSIDE, Side, cache
+from tests.evidence.upstream._sides import HERE, INSIDE, Side, cache
 
 LISTING = HERE / "stand_ins.toml"
 

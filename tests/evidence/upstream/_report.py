@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from tests.upstream._compare import FATAL, Comparison, Difference
-from tests.upstream._results import Outcome
+from tests.evidence.upstream._compare import FATAL, Comparison, Difference
+from tests.evidence.upstream._results import Outcome
 
 COLUMNS = ("collected", "passed", "failed the same way", "skipped", "differing", "new tests")
 SHOWN = 50  # differing tests named on the terminal; the JSON names all of them

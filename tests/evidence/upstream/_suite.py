@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchset.errors import PatchsetError
-from tests.upstream._results import Outcome, Store, file_of, group, needs_hub, read_log, reason, write_json
-from tests.upstream._sides import INSIDE, Side
+from tests.evidence.upstream._results import Outcome, Store, file_of, group, needs_hub, read_log, reason, write_json
+from tests.evidence.upstream._sides import INSIDE, Side
 
 # Tests in one pytest process. An interrupted run repeats at most so many; a start costs about half a minute.
 SHARD = 2000

@@ -1,7 +1,7 @@
 """The model zoo: every model type of the installed transformers, small, with each child wrapped in turn.
 
-`python -m tests.models.zoo` writes a JSON object: `versions` of `peft`, `torch` and `transformers`, and `types`, an object
-for each model type as `tests.models.zoo._examine.examine` gives it.
+`python -m tests.evidence.zoo` writes a JSON object: `versions` of `peft`, `torch` and `transformers`, and `types`, an object
+for each model type as `tests.evidence.zoo._examine.examine` gives it.
 
 - `_library`: the types and their classes, from transformers' mappings.
 - `_shrink`: a small configuration.

@@ -1,4 +1,4 @@
-"""``python -m tests.models.zoo``: wrap every child of every model type of the installed transformers."""
+"""``python -m tests.evidence.zoo``: wrap every child of every model type of the installed transformers."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ import transformers
 from pebble import ProcessExpired, ProcessPool
 from tqdm import tqdm
 
-from tests.models.zoo import _library
-from tests.models.zoo._examine import examine
+from tests.evidence.zoo import _library
+from tests.evidence.zoo._examine import examine
 
-RESULTS = Path(__file__).parents[2] / "results" / "zoo"
+RESULTS = Path(__file__).parents[1] / "results" / "zoo"
 
 
 def main() -> int:
@@ -57,12 +57,14 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.models.zoo",
+        prog="python -m tests.evidence.zoo",
         description="Build every model type small, wrap each child that its forward pass calls, compare the outputs.",
-        epilog="example: python -m tests.models.zoo --types gemma3,whisper --output two.json",
+        epilog="example: python -m tests.evidence.zoo --types gemma3,whisper --output two.json",
     )
     parser.add_argument("--types", metavar="A,B", help="default: all of the installed transformers")
-    parser.add_argument("--output", metavar="FILE", help="default: in tests/results/zoo, named after the versions")
+    parser.add_argument(
+        "--output", metavar="FILE", help="default: in tests/evidence/results/zoo, named after the versions"
+    )
     parser.add_argument("--like", metavar="FILE", help="results with the same transformers, to save the trying out")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="types at a time (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=120, help="for a type (default: %(default)s)")

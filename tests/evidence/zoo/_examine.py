@@ -9,8 +9,8 @@ import torch
 import transformers
 from torch import nn
 
-from tests.models.zoo import _children, _inputs, _library
-from tests.models.zoo._shrink import WAYS, shrunken
+from tests.evidence.zoo import _children, _inputs, _library
+from tests.evidence.zoo._shrink import WAYS, shrunken
 
 LARGEST = 100_000_000  # parameters: more would not fit, with a copy, into the memory that a type has
 

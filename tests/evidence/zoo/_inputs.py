@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
-from tests.models.zoo._shrink import attribute
+from tests.evidence.zoo._shrink import attribute
 
 BATCH, LENGTH, SOUND, FRAMES = 2, 8, 4000, 4
 Inputs = dict[str, Any]
