@@ -19,7 +19,7 @@ CASE = "self_attn"
 @pytest.mark.row("two processes: DDP trains and saves as one process")
 def test_ddp(tmp_path: Path) -> None:
     for engine in (REFERENCE, "DDP"):
-        run([engine], tmp_path, [CASE], limit=120)
+        run([(engine, CASE)], tmp_path, limit=120)
     outcome = compare(CASES[CASE], "DDP", *(place(tmp_path, engine, CASE) for engine in ("DDP", REFERENCE)))
     if NO_X in outcome["what"]:
         raise TypeError(outcome["what"])
