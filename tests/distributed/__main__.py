@@ -56,7 +56,7 @@ def main() -> int:
         folder = options.keep or Path(temporary)
         wanted = [REFERENCE, *(engine for engine in engines if engine != REFERENCE)]
         with ThreadPoolExecutor(options.jobs) as pool:
-            list(pool.map(lambda pairs: run(pairs, folder, options.limit), starts(wanted, cases)))
+            list(pool.map(lambda pairs: run(pairs, folder, options.limit), starts(wanted, cases, options.jobs)))
         found: dict[str, dict[str, Any]] = {}
         for engine in wanted:
             for name in cases:

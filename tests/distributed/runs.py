@@ -58,11 +58,14 @@ def command(folder: Path, pairs: Sequence[Pair]) -> list[str]:
     return [sys.executable, "-m", *start, "-m", *worker]
 
 
-def starts(engines: Sequence[str], cases: Sequence[str]) -> list[list[Pair]]:
-    """What one start can train one after another."""
-    found: dict[str, list[Pair]] = {}
-    for engine in engines:
-        key = engine if ENGINES[engine].alone else ENGINES[engine].launcher
+def starts(engines: Sequence[str], cases: Sequence[str], jobs: int = 1) -> list[list[Pair]]:
+    """What one start can train one after another, so that `jobs` at a time have about as much to do each."""
+    found: dict[tuple[str, int], list[Pair]] = {}
+    together = max(1, len(engines) // jobs)
+    for index, engine in enumerate(engines):
+        key = (
+            (engine, 0) if ENGINES[engine].alone else (ENGINES[engine].launcher, index // together if jobs > 2 else 0)
+        )
         found.setdefault(key, []).extend((engine, case) for case in cases)
     return list(found.values())
 

@@ -112,6 +112,8 @@ def fsdp1(case: Case, folder: Path) -> Made:
     from peft.utils.other import fsdp_auto_wrap_policy
     from torch.distributed.fsdp import FullStateDictConfig, FullyShardedDataParallel, StateDictType
 
+    if not GPU:
+        raise NotHereError("FSDP1 wants a GPU")
     device = start()
     model = case.wrap(case.base()).to(device)
     os.environ.pop("FSDP_TRANSFORMER_CLS_TO_WRAP", None)
@@ -121,9 +123,10 @@ def fsdp1(case: Case, folder: Path) -> Made:
     inner = loop(parallel, row(case, device), loss_of=mean)
 
     def saved(into: Path) -> None:
-        config = FullStateDictConfig(offload_to_cpu=True, rank0_only=True)
+        # PEFT asks the wrapped modules for their state, which takes every process
+        config = FullStateDictConfig(offload_to_cpu=True)
         with FullyShardedDataParallel.state_dict_type(parallel, StateDictType.FULL_STATE_DICT, config):
-            state = parallel.state_dict()
-        on_rank_0(lambda: save(model, into, state_dict=state))
+            save(model, into, state_dict=parallel.state_dict(), is_main_process=distributed.get_rank() == 0)
+        distributed.barrier()
 
     return Made(lambda: (inner()[0], None), saved, logits(parallel, moved(case.batch(), device)))

@@ -8,6 +8,7 @@ import torch
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import Tensor, distributed, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from tests.distributed.cases import RATE, Case
 from tests.distributed.engines.base import (
@@ -24,7 +25,9 @@ from tests.distributed.engines.base import (
 
 
 def mine(full: Tensor, shard: Tensor) -> Tensor:
-    """This process's part of a tensor, in the shape of its shard."""
+    """This process's part of a tensor, as its shard is: a DTensor, or of its shape."""
+    if isinstance(shard, DTensor):
+        return distribute_tensor(full, shard.device_mesh, shard.placements)
     for dim, (size, wanted) in enumerate(zip(full.shape, shard.shape, strict=True)):
         if size != wanted:
             full = full.chunk(distributed.get_world_size(), dim)[distributed.get_rank()]
