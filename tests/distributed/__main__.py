@@ -16,7 +16,8 @@ from typing import Any
 
 from tests.contract import installed
 from tests.distributed.cases import CASES, place
-from tests.distributed.engines import ENGINES, GPU
+from tests.distributed.engines import ENGINES
+from tests.distributed.engines.base import GPU
 from tests.distributed.runs import REFERENCE, compare, run, starts
 
 
@@ -46,8 +47,8 @@ def main() -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the JSON file to write")
     parser.add_argument("--engine", action="append", help="only this engine; may be given again")
     parser.add_argument("--case", action="append", help="only this case; may be given again")
-    parser.add_argument("--jobs", type=int, default=1, help="engines at a time (default: 1)")
-    parser.add_argument("--limit", type=float, default=600, help="seconds for a start (default: 600)")
+    parser.add_argument("--jobs", type=int, default=1, help="starts at a time (default: 1)")
+    parser.add_argument("--limit", type=float, default=240, help="seconds for a case (default: 240)")
     parser.add_argument("--keep", type=Path, help="folder in which to leave logs and adapters")
     options = parser.parse_args()
     cases, engines = options.case or list(CASES), options.engine or list(ENGINES)
@@ -55,7 +56,7 @@ def main() -> int:
         folder = options.keep or Path(temporary)
         wanted = [REFERENCE, *(engine for engine in engines if engine != REFERENCE)]
         with ThreadPoolExecutor(options.jobs) as pool:
-            list(pool.map(lambda group: run(group, folder, cases, options.limit), starts(wanted)))
+            list(pool.map(lambda pairs: run(pairs, folder, options.limit), starts(wanted, cases, options.jobs)))
         found: dict[str, dict[str, Any]] = {}
         for engine in wanted:
             for name in cases:

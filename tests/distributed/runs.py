@@ -8,16 +8,18 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
+from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import load_file
 
 from tests.distributed.cases import Case, place
-from tests.distributed.engines import ENGINES, GPU, logits
+from tests.distributed.engines import ENGINES
+from tests.distributed.engines.base import GPU, logits
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = "one process"
@@ -30,6 +32,7 @@ TOLERANCE = 1e-5
 ITSELF = ("bitsandbytes 4-bit", "torchao int8")
 
 Outcome = dict[str, Any]
+Pair = tuple[str, str]
 
 
 def free_port() -> str:
@@ -39,10 +42,10 @@ def free_port() -> str:
         return str(found.getsockname()[1])
 
 
-def command(engines: Sequence[str], folder: Path, cases: Sequence[str]) -> list[str]:
+def command(folder: Path, pairs: Sequence[Pair]) -> list[str]:
     """What starts engines that have the same launcher."""
-    worker = ["tests.distributed.worker", str(folder), "+".join(engines), *cases]
-    launcher = ENGINES[engines[0]].launcher
+    worker = ["tests.distributed.worker", str(folder), json.dumps(pairs)]
+    launcher = ENGINES[pairs[0][0]].launcher
     if launcher == "python":
         return [sys.executable, "-m", *worker]
     # `accelerate launch` starts several processes on CPUs through MPI only
@@ -55,16 +58,26 @@ def command(engines: Sequence[str], folder: Path, cases: Sequence[str]) -> list[
     return [sys.executable, "-m", *start, "-m", *worker]
 
 
-def starts(engines: Sequence[str]) -> list[list[str]]:
-    """Engines that one start can train one after another."""
-    found: dict[str, list[str]] = {}
-    for engine in engines:
-        found.setdefault(engine if ENGINES[engine].alone else ENGINES[engine].launcher, []).append(engine)
+def starts(engines: Sequence[str], cases: Sequence[str], jobs: int = 1) -> list[list[Pair]]:
+    """What one start can train one after another, so that `jobs` at a time have about as much to do each."""
+    found: dict[tuple[str, int], list[Pair]] = {}
+    together = max(1, len(engines) // jobs)
+    for index, engine in enumerate(engines):
+        key = (
+            (engine, 0) if ENGINES[engine].alone else (ENGINES[engine].launcher, index // together if jobs > 2 else 0)
+        )
+        found.setdefault(key, []).extend((engine, case) for case in cases)
     return list(found.values())
 
 
-def run(engines: Sequence[str], folder: Path, cases: Sequence[str], limit: float = 600) -> None:
-    """Train the cases in the engines of one start; each engine gets a folder, and `log` has the output."""
+def run(pairs: Sequence[Pair], folder: Path, limit: float = 240) -> None:
+    """Train cases in engines of one launcher; where a case ends the process or stops it, start again with the next one.
+
+    Args:
+        pairs: Of an engine and a case.
+        folder: Gets a folder for each engine, with one for each case; the first engine's has the output, in `log`.
+        limit: Seconds for a case, the start included.
+    """
     variables = {
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false",
@@ -72,16 +85,38 @@ def run(engines: Sequence[str], folder: Path, cases: Sequence[str], limit: float
     }  # fmt: skip
     if not GPU:
         variables |= {"DS_ACCELERATOR": "cpu", "ACCELERATE_USE_CPU": "true"}
-    for engine in engines:
-        place(folder, engine).mkdir(parents=True, exist_ok=True)
-    with (place(folder, engines[0]) / "log").open("w") as log:
-        try:
-            subprocess.run(
-                command(engines, folder, cases), cwd=ROOT, env={**os.environ, **variables}, stdout=log,
-                stderr=subprocess.STDOUT, check=False, timeout=limit,
+    log = place(folder, pairs[0][0]) / "log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as output:
+        left = list(pairs)
+        while left:
+            process = subprocess.Popen(
+                command(folder, left), cwd=ROOT, env={**os.environ, **variables}, stdout=output,
+                stderr=subprocess.STDOUT,
             )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            print(f"stopped after {limit:.0f} s", file=log)
+            left = watched(process, folder, left, limit)
+
+
+def watched(process: subprocess.Popen[bytes], folder: Path, pairs: Sequence[Pair], limit: float) -> list[Pair]:
+    """Wait for a start's end, and end it where a case takes too long; what it has not come to."""
+    left, since = list(pairs), time.monotonic()
+    while process.poll() is None:
+        time.sleep(0.2)
+        # a case is over when the next one is begun
+        while len(left) > 1 and place(folder, *left[1]).exists():
+            left, since = left[1:], time.monotonic()
+        if time.monotonic() - since > limit:
+            break
+    process.terminate()  # a launcher ends what it has started
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    while len(left) > 1 and place(folder, *left[1]).exists():
+        left = left[1:]
+    place(folder, *left[0]).mkdir(parents=True, exist_ok=True)
+    return left[1:]
 
 
 def distance(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> float:
@@ -92,8 +127,8 @@ def distance(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> f
 
 
 def error_of(folder: Path) -> str | None:
-    """The first error of a case, without what differs from run to run."""
-    for path in sorted(folder.glob("error*.json")):
+    """The first error of a case, on one line; the other process's may be of the connection that this one closed."""
+    for path in sorted(folder.glob("error*.json"), key=lambda path: path.stat().st_mtime_ns):
         text = str(json.loads(path.read_text())["error"])
         return re.sub(r"\s+", " ", text)[:300]
     return None
@@ -116,7 +151,9 @@ def compare(case: Case, engine: str, found: Path, reference: Path) -> Outcome:
     seen = json.loads((found / "seen.json").read_text())
     saved = load_file(found / "adapter_model.safetensors")
     if engine in ITSELF:
-        return {"outcome": "equal", "what": "reloaded outputs equal its own", "losses": seen["losses"]}
+        left = untrained(case, saved)
+        what = f"saved untrained: {len(left)} of {len(saved)} tensors" if left else "reloaded outputs equal its own"
+        return {"outcome": "differs" if left else "equal", "what": what, "losses": seen["losses"]}
     if error_of(reference) is not None or not (reference / "seen.json").exists():
         return {"outcome": "no reference", "what": f"one process: {error_of(reference)}"}
     expected = json.loads((reference / "seen.json").read_text())
@@ -141,19 +178,12 @@ def compare(case: Case, engine: str, found: Path, reference: Path) -> Outcome:
     what = ", ".join(f"{name} {differences[name]:.1e}" for name in bad)
     if extra := sorted(right.keys() - saved.keys()):
         what += f"; not saved: {extra[0]} and {len(extra)} in all"
-    untrained = [
-        key
-        for key in saved
-        if key in right and torch.equal(saved[key].float(), initial(case).get(key, right[key] + 1))
-    ]
-    if bad and untrained:
-        what += f"; saved untrained: {len(untrained)} of {len(saved)} tensors"
+    if bad and (left := untrained(case, saved)):
+        what += f"; saved untrained: {len(left)} of {len(saved)} tensors"
     return {"outcome": "differs" if bad else "equal", "what": what, "differences": differences}
 
 
-def initial(case: Case) -> dict[str, torch.Tensor]:
-    """What would be saved if nothing had trained."""
-    from peft import get_peft_model_state_dict
-
-    model = case.wrap(case.base())
-    return {name: value.float() for name, value in get_peft_model_state_dict(model).items()}
+def untrained(case: Case, saved: dict[str, torch.Tensor]) -> list[str]:
+    """The names of what is saved as it was before training."""
+    start = get_peft_model_state_dict(case.wrap(case.base()))
+    return [key for key, value in saved.items() if key in start and torch.equal(value.float(), start[key].float())]

@@ -33,15 +33,19 @@ def tables(runs: Sequence[Run]) -> str:
     parts = []
     for backend in dict.fromkeys(run["backend"] for run in runs):
         found = [run for run in runs if run["backend"] == backend]
-        parts += [heading(found[0]), counts(found), "\nWhat was not equal:\n\n", failures(found), "\n"]
+        parts += [heading(found), counts(found), "\nWhat was not equal:\n\n", failures(found), "\n"]
     return "".join(parts)
 
 
-def heading(run: Run) -> str:
-    """What the runs of a backend ran with."""
-    versions = ", ".join(f"{name} {found}" for name, found in run["versions"].items() if name != "peft" and found)
-    where = f"{len(run['devices'])} x {run['devices'][0]}" if run["backend"] == "nccl" else "CPUs"
-    return f"### {run['backend']}, {where}\n\nOf {run['date']}: Python {run['python']}, {versions}.\n\n"
+def heading(runs: Sequence[Run]) -> str:
+    """What the runs of a backend ran with, and which release with which versions if they differ."""
+    where = f"{len(runs[0]['devices'])} x {runs[0]['devices'][0]}" if runs[0]["backend"] == "nccl" else "CPUs"
+    ran: dict[str, list[str]] = {}
+    for run in runs:
+        versions = ", ".join(f"{name} {found}" for name, found in run["versions"].items() if name != "peft" and found)
+        ran.setdefault(f"{run['date']}: Python {run['python']}, {versions}", []).append(run["release"])
+    lines = [f"PEFT {', '.join(dict.fromkeys(releases))}, {what}.\n\n" for what, releases in ran.items()]
+    return f"### {runs[0]['backend']}, {where}\n\n{''.join(lines)}"
 
 
 def counts(runs: Sequence[Run]) -> str:
