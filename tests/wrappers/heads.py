@@ -6,14 +6,11 @@ import copy
 from pathlib import Path
 from typing import Any
 
-import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils.other import ModulesToSaveWrapper
 from torch import Tensor, nn
 
-from .modules import base_of, shift
-
-IDS = torch.tensor([[0, 1, 2], [3, 4, 1]])
+from .modules import IDS, base_of, shift, train
 
 
 class Net(nn.Module):
@@ -49,15 +46,6 @@ def two_adapters(first: LoraConfig, second: LoraConfig) -> PeftModel:
             shift(module.modules_to_save)
     model.set_adapter("default")
     return model
-
-
-def train(model: nn.Module, steps: int = 2) -> None:
-    """A few steps on what is trainable."""
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        model(IDS).pow(2).mean().backward()
-        optimizer.step()
 
 
 def reloaded(plain: nn.Module, peft_config: LoraConfig, folder: Path) -> tuple[Tensor, Tensor]:

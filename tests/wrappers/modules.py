@@ -10,6 +10,9 @@ from peft import PeftModel
 from peft.utils.other import AuxiliaryTrainingWrapper, ModulesToSaveWrapper, TrainableTokensWrapper
 from torch import Tensor, nn
 
+# Tokens of two rows.
+IDS = torch.tensor([[0, 1, 2], [3, 4, 1]])
+
 # Every stock wrapper, or just the trainable-tokens one, needs a positional `x` in these releases.
 NEEDS_X = pytest.mark.stock_fails("<0.20", raises=TypeError, match="missing 1 required positional argument: 'x'")
 TOKENS_NEED_X = pytest.mark.stock_fails(
@@ -127,3 +130,12 @@ def own_error(module: nn.Module, *args: Any, **kwargs: Any) -> tuple[type[Except
     except (TypeError, ValueError, RuntimeError) as error:
         return type(error), str(error)
     raise AssertionError("no error from the module")
+
+
+def train(model: nn.Module, steps: int = 2) -> None:
+    """A few steps on what is trainable, on a model that takes `IDS`."""
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(IDS).pow(2).mean().backward()
+        optimizer.step()

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from .modules import base_of
 
-IDS = torch.tensor([[0, 1, 2], [3, 4, 1]])
 PREFIX = "base_model.model."
 
 
@@ -106,15 +105,6 @@ class Namesakes(Bert):
 def config(*names: str) -> LoraConfig:
     """LoRA on a layer that has nothing to do with it, and `names` to save."""
     return LoraConfig(target_modules=["dense"], modules_to_save=list(names))
-
-
-def train(model: nn.Module, steps: int = 2) -> None:
-    """Enough steps to move every trainable parameter."""
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        model(IDS).pow(2).mean().backward()
-        optimizer.step()
 
 
 def wrapper_at(model: PeftModel, name: str) -> ModulesToSaveWrapper:

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import cpu_offload
 from accelerate.hooks import ModelHook, add_hook_to_module
 from peft import get_peft_model
 from torch import Tensor, nn
 
-from .heads import IDS, Net, config, trainable, two_adapters, wrapper
+from .heads import Net, config, trainable, two_adapters, wrapper
+from .modules import IDS
 
 
 def closure(module: nn.Module) -> None:
@@ -50,6 +52,34 @@ def test_forward_that_is_bound_to_the_original_is_refused(replace: Callable[[nn.
     replace(plain.head)
     with pytest.raises(ValueError, match="bound to the original"):
         get_peft_model(plain, config("head"))
+
+
+def offloaded(module: nn.Module) -> None:
+    """accelerate fetches the weights when they are needed."""
+    cpu_offload(module, execution_device="cpu")
+
+
+def sharded(module: nn.Module) -> None:
+    """transformers before DTensors, 5.14.1 for one, leaves this on a module of which each process has a part."""
+    module[0]._hf_tp_plan = "colwise"
+
+
+@pytest.mark.parametrize("replace", [offloaded, sharded])
+@pytest.mark.stock_fails(">=0.15", raises=pytest.fail.Exception, match="DID NOT RAISE")
+@pytest.mark.row("copy: one that cannot train is refused")
+def test_weights_that_are_not_all_there_are_refused(replace: Callable[[nn.Module], None]) -> None:
+    plain = Net(head=nn.Sequential(nn.Linear(4, 6)))
+    replace(plain.head)
+    with pytest.raises(ValueError, match="requires a copy of the module, but"):
+        get_peft_model(plain, config("head"))
+
+
+def test_offloading_after_wrapping_is_left_to_accelerate() -> None:
+    model = get_peft_model(Net(), config("head"))
+    expected = model(IDS)
+    cpu_offload(model, execution_device="cpu")
+    with torch.no_grad():
+        assert torch.equal(model(IDS), expected)
 
 
 def hook(module: nn.Module) -> None:

@@ -10,8 +10,8 @@ import torch
 from peft import PeftModel, get_peft_model
 from torch import Tensor, nn
 
-from .heads import IDS, Net, config, reloaded, train, trainable, wrapper
-from .modules import shift
+from .heads import Net, config, reloaded, trainable, wrapper
+from .modules import IDS, shift, train
 
 
 @pytest.mark.parametrize("low_cpu_mem_usage", [False, True], ids=["", "low_cpu_mem_usage"])

@@ -6,6 +6,7 @@ Stock matches names as bare suffixes: `embeddings` wraps `embeddings` and then, 
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from .modules import aux_wrappers, shift
-from .nested import IDS, PREFIX, Bert, Namesakes, config, train, untrained, wrapper_at
+from .modules import IDS, aux_wrappers, shift, train
+from .nested import PREFIX, Bert, Namesakes, config, untrained, wrapper_at
 
 UNTRAINED = pytest.mark.stock_fails(">=0.15", raises=AssertionError, match="not trained")
 WRAPPED_TWICE = pytest.mark.stock_fails(">=0.15", raises=AssertionError, match="wrapped inside")
@@ -84,18 +85,21 @@ def test_trained_values_are_saved(name: str, tmp_path: Path) -> None:
         assert torch.equal(saved.get(f"{PREFIX}{name}.{key}", torch.empty(0)), value), "not the trained value"
 
 
+def trained(name: str, folder: Path) -> tuple[Bert, Tensor]:
+    """Train and save a model; the base model as it was before, and the outputs of the trained one."""
+    plain = Bert()
+    fresh = copy.deepcopy(plain)
+    model = get_peft_model(plain, config(name))
+    train(model)
+    model.save_pretrained(folder)
+    return fresh, model(IDS)
+
+
 @NAMES
 @NOT_LOADED
 @pytest.mark.row("nested names: reload")
 def test_reload(name: str, tmp_path: Path) -> None:
-    plain = Bert()
-    weights = {key: value.clone() for key, value in plain.state_dict().items()}
-    model = get_peft_model(plain, config(name))
-    train(model)
-    expected = model(IDS)
-    model.save_pretrained(tmp_path)
-    fresh = Bert()
-    fresh.load_state_dict(weights)
+    fresh, expected = trained(name, tmp_path)
     assert torch.equal(PeftModel.from_pretrained(fresh, tmp_path)(IDS), expected)
 
 
@@ -228,14 +232,7 @@ def test_str() -> None:
 @NOT_LOADED
 @pytest.mark.row("nested names: several adapters")
 def test_second_adapter_is_loaded(name: str, tmp_path: Path) -> None:
-    plain = Bert()
-    weights = {key: value.clone() for key, value in plain.state_dict().items()}
-    model = get_peft_model(plain, config(name))
-    train(model)
-    expected = model(IDS)
-    model.save_pretrained(tmp_path)
-    fresh = Bert()
-    fresh.load_state_dict(weights)
+    fresh, expected = trained(name, tmp_path)
     other = get_peft_model(fresh, config(name))
     base = other(IDS)
     other.load_adapter(tmp_path, "other")

@@ -10,8 +10,8 @@ import torch
 from peft import LoraConfig, PeftModel, TrainableTokensConfig, get_peft_model
 from torch import nn
 
-from .heads import IDS, Net, train
-from .modules import ScaledEmbedding, base_of
+from .heads import Net
+from .modules import IDS, ScaledEmbedding, base_of, train
 
 
 @pytest.mark.stock_fails("<0.18", raises=AssertionError, match="without its scale")

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from .heads import IDS, config, two_adapters, wrapper
+from .heads import config, two_adapters, wrapper
+from .modules import IDS
 
 ROW = pytest.mark.row("unload: the copy of the adapter that is asked for")
 
