@@ -12,9 +12,12 @@ from collections.abc import Sequence
 VERBS = {
     "status": "list the pinned releases, their wheels and patches",
     "build": "build patched wheels",
+    "rebuild": "say whether this checkout gives the same bytes as a wheel that somebody has",
     "verify": "check pins, patches and locked digests",
+    "constraints": "pin what a build takes, by hash, after a change of its pins in pyproject.toml",
     "lock": "print what to paste to pin a patched wheel by its hash",
     "doctor": "say which peft an environment or a requirements or lock file has, and whether it is as released",
+    "repair": "put the right patched wheel in place of the peft that an environment has",
     "audit": "say which modules a model calls by keyword only, which stock peft cannot wrap",
     "release": "make the folder to publish: wheels, sdists, index, checksums, notes",
     "index": "write a static package index beside the wheels",

@@ -7,7 +7,8 @@ Settings, by ``-C NAME=VALUE`` or as an environment variable:
 - ``sdist`` or ``PEFT_SDIST``: upstream's sdist, or a folder that holds it, instead of vendor/, cache and index.
 
 All others are handed on to setuptools, but for names that are nearly these: a misspelt one would build another release
-without a word. What a hook does is in `patchset.wheels.hooks`, which is imported only by the hooks
+without a word. There is no hook for the metadata: front ends that want them first build the wheel and read them there, so that
+one tree is patched. What a hook does is in `patchset.wheels.hooks`, which is imported only by the hooks
 that build: front ends call the others in processes of their own.
 """
 
@@ -53,14 +54,6 @@ def build_wheel(wheel_directory: str, config_settings: Settings = None, metadata
         return hooks.wheel(request, Path(wheel_directory))
 
 
-def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: Settings = None) -> str:
-    """Write the ``.dist-info`` folder that the wheel will have, and return its name (PEP 517)."""
-    with _request(config_settings) as request:
-        from patchset.wheels import hooks
-
-        return hooks.metadata(request, Path(metadata_directory))
-
-
 def build_sdist(sdist_directory: str, config_settings: Settings = None) -> str:
     """Build a source package that builds the same wheel without a network, and return its file name (PEP 517)."""
     with _request(config_settings) as request:
@@ -77,9 +70,6 @@ def build_editable(
         from patchset.wheels import hooks
 
         return hooks.editable(request, Path(wheel_directory))
-
-
-prepare_metadata_for_build_editable = prepare_metadata_for_build_wheel
 
 
 @contextlib.contextmanager

@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from packaging.version import InvalidVersion, Version
-
 from patchset.errors import PatchsetError
-from patchset.files import locked, replace
+from patchset.files import locked, replace, restore
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,8 +24,14 @@ ROOT = Path(__file__).resolve().parent.parent
 PATCHES = ROOT / "patches"
 VENDOR = ROOT / "vendor"
 RELEASES = VENDOR / "releases.toml"
+# Every package that a build takes, by hash; see `patchset.dist.constraints`.
+CONSTRAINTS = VENDOR / "build-constraints.txt"
 # How our wheels are told from everybody else's.
 LOCAL = "kwargs"
+# PEP 440's final and post-releases; their numbers alone put them in order, so that a build needs no library for it.
+_FINAL = re.compile(r"\d+(\.\d+)*(\.post\d+)?")
+# How an index of them is called in a project's file.
+INDEX = f"peft-{LOCAL}"
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # UnicodeDecodeError and TOMLDecodeError are ValueErrors
         raise PatchsetError(f"cannot read {path}: {error}") from error
 
 
@@ -158,10 +163,11 @@ def load(path: Path = RELEASES) -> list[Release]:
     Raises:
         PatchsetError: the file is missing, is not TOML, or a pin lacks a field or has one of the wrong type.
     """
+    restore(PATCHES)
     releases = [_release(entry, path) for entry in read_toml(path).get("release", [])]
     if not releases:
         raise PatchsetError(f"{path} pins no release")
-    return sorted(releases, key=lambda release: Version(release.version))
+    return sorted(releases, key=lambda release: [int(number) for number in re.findall(r"\d+", release.version)])
 
 
 def _release(entry: dict[str, Any], path: Path) -> Release:
@@ -173,10 +179,8 @@ def _release(entry: dict[str, Any], path: Path) -> Release:
         if not isinstance(value, wanted):
             raise PatchsetError(f"{path}: release {entry.get('version', '?')}: `{name}` must be a {wanted.__name__}")
     release = Release(**fields)  # type: ignore[arg-type]
-    try:
-        Version(release.version)
-    except InvalidVersion as error:
-        raise PatchsetError(f"{path}: {error}") from error
+    if not _FINAL.fullmatch(release.version):
+        raise PatchsetError(f"{path}: {release.version!r} is no version of a final release")
     return release
 
 
@@ -186,7 +190,7 @@ def edited() -> Iterator[Any]:
 
     Others that want to write wait meanwhile.
     """
-    import tomlkit  # late, like below: no build needs it
+    import tomlkit  # late: no build needs it
 
     with locked(VENDOR):
         document = tomlkit.parse(RELEASES.read_text(encoding="utf-8"))
@@ -200,23 +204,24 @@ def lock(digests: Mapping[str, Mapping[str, str]]) -> None:
     Another tree gives other wheels: their digests go where only the tree's is given.
     """
     with edited() as entries:
-        for entry in entries:
-            new = digests.get(entry["version"], {})
-            if new.get("tree", entry["tree"]) != entry["tree"]:
-                entry.pop("wheel", None)
-                entry.pop("tagged_wheel", None)
-            entry.update(new)
+        put_digests(entries, digests)
+
+
+def put_digests(entries: Any, digests: Mapping[str, Mapping[str, str]]) -> None:
+    """Write digests into the pins' entries, as `lock` does."""
+    for entry in entries:
+        new = digests.get(entry["version"], {})
+        if new.get("tree", entry["tree"]) != entry["tree"]:
+            entry.pop("wheel", None)
+            entry.pop("tagged_wheel", None)
+        entry.update(new)
 
 
 def alone(release: Release) -> str:
     """The pins' text with one release only, so that it is the newest, which is built by default."""
-    import tomlkit
-
-    document = tomlkit.parse(RELEASES.read_text(encoding="utf-8"))
-    entries: Any = document["release"]
-    for entry in [entry for entry in entries if entry["version"] != release.version]:
-        entries.remove(entry)
-    return tomlkit.dumps(document)
+    head, *entries = re.split(r"^(?=\[\[release\]\])", RELEASES.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    (own,) = (entry for entry in entries if tomllib.loads(entry)["release"][0]["version"] == release.version)
+    return f"{head}{own.rstrip()}\n"
 
 
 def find(version: str, releases: Iterable[Release]) -> Release:
@@ -237,8 +242,14 @@ def find(version: str, releases: Iterable[Release]) -> Release:
 
 
 def select(versions: Iterable[str], everything: bool = False) -> list[Release]:
-    """The named releases, all of them, or the newest where none is named."""
-    releases = load()
+    """The named releases, all of them, or the newest where none is named.
+
+    Raises:
+        PatchsetError: one is not pinned, or all are wanted and some are named.
+    """
+    releases, versions = load(), list(versions)
+    if everything and versions:
+        raise PatchsetError(f"say either --all or {' '.join(versions)}")
     if everything:
         return releases
     return [find(version, releases) for version in versions] or releases[-1:]

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchset.audit.classes import Class, Source
-from patchset.audit.trace import NUMBER, Call, Steps
+from patchset.audit.trace import NUMBER, RESULT, Call, Steps
 
 # Bases that make no module of a class.
 _NO_BASE = frozenset({"object", "ABC", "Protocol", "Generic", "Enum", "NamedTuple", "TypedDict", "dict", "list"})
+# How many methods may return what others return.
+_DEEP = 5
 
 
 @dataclass(frozen=True)
@@ -49,23 +51,17 @@ class Child:
         return ".".join(parts[start:])
 
 
-def affected(sources: Sequence[Source]) -> Iterator[Child]:
-    """The submodules that are called by keyword only, file by file, in the order of their classes and calls.
-
-    Args:
-        sources: files that may import from each other.
-    """
-    index = Index(sources)
-    for source in sources:
-        for item in source.classes.values():
-            if index.is_module(item):
-                yield from _of_class(item, index)
+def affected(index: Index) -> Iterator[Child]:
+    """The submodules that are called by keyword only, file by file, in the order of their classes and calls."""
+    for item in index.modules():
+        yield from _of_class(item, index)
 
 
 def _of_class(item: Class, index: Index) -> Iterator[Child]:
     calls: dict[Steps, list[Call]] = {}
     for call in item.calls:
-        calls.setdefault(call.steps, []).append(call)
+        for steps in index.resolved(item, call.steps):
+            calls.setdefault(steps, []).append(call)
     for steps, places in calls.items():
         found = [call for call in places if call.affected]
         if found and index.holds(item, steps):
@@ -79,18 +75,53 @@ def _of_class(item: Class, index: Index) -> Iterator[Child]:
             )
 
 
+@dataclass(frozen=True)
+class Nested:
+    """A submodule with another of the same name inside it, as far as the classes show.
+
+    Attributes:
+        file: the file of the class.
+        owner: the class that has it.
+        name: the name of both.
+    """
+
+    file: Path
+    owner: str
+    name: str
+
+
+def nested(index: Index) -> Iterator[Nested]:
+    """The names that mean, in ``modules_to_save``, a submodule and others inside it."""
+    for item in index.modules():
+        yield from (
+            Nested(item.source.path, item.name, name) for name in item.children if index.has_inside(item, name)
+        )
+
+
 class Index:
     """All files that are read together, to find a class that one of them imports from another."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
-        """Take the files; none of them is read again."""
+        """Take files that may import from each other; none of them is read again."""
+        self._sources = sources
+        self._families: dict[Class, list[Class]] = {}
         self._classes = {(source.path.stem, name): item for source in sources for name, item in source.classes.items()}
         self._children = {name for source in sources for item in source.classes.values() for name in item.children}
         self._methods = {name for source in sources for item in source.classes.values() for name in item.methods}
+        self._properties = {
+            name
+            for source in sources
+            for item in source.classes.values()
+            for name in item.properties & set(item.returns)
+        }
         self._derived: dict[Class, list[Class]] = {}
         for derived in (item for source in sources for item in source.classes.values()):
             for base in self._family(derived)[1:]:
                 self._derived.setdefault(base, []).append(derived)
+
+    def modules(self) -> Iterator[Class]:
+        """The classes that can be an ``nn.Module``, file by file."""
+        return (item for source in self._sources for item in source.classes.values() if self.is_module(item))
 
     def is_module(self, item: Class) -> bool:
         """Whether a class can be an ``nn.Module``: it has a base outside the files that is not known for another."""
@@ -115,6 +146,60 @@ class Index:
                 return False
         return True
 
+    def names(self) -> set[str]:
+        """The names of all submodules."""
+        return self._children
+
+    def has_inside(self, item: Class, name: str) -> bool:
+        """Whether a class's submodule has one of the same name inside it, or one whose name ends so."""
+        inside, seen = self._made([item], name), set()
+        if not any(self.is_module(one) for one in inside):
+            return False
+        for one in inside:  # grows meanwhile
+            if one in seen:
+                continue
+            seen.add(one)
+            for base in self._family(one):
+                if any(child.endswith(name) and made for child, made in base.children.items()):
+                    return True
+                for child in base.children:
+                    inside += self._made([one], child)
+        return False
+
+    def resolved(self, item: Class, steps: Steps) -> set[Steps]:
+        """The ways to submodules that steps stand for, where methods and properties in them say what they return."""
+        if not any(step.endswith(RESULT) or step in self._properties for step in steps):
+            return {steps}
+        return set(self._resolved([item], (), steps, _DEEP))
+
+    def _resolved(self, owners: list[Class], before: Steps, steps: Steps, left: int) -> Iterator[Steps]:
+        if not steps:
+            if before:
+                yield before
+            return
+        step, rest = steps[0], steps[1:]
+        name = step.removesuffix(RESULT)
+        if step.endswith(RESULT) or any(name in one.properties for owner in owners for one in self._family(owner)):
+            for way in self._returned(owners, name) if left else ():
+                yield from self._resolved(owners, before, (*way, *rest), left - 1)
+            return
+        if step != NUMBER:
+            owners = self._made(owners, step)
+        yield from self._resolved(owners, (*before, step), rest, left)
+
+    def _returned(self, owners: Iterable[Class], name: str) -> set[Steps]:
+        """What a method may return, by the first class that has it."""
+        found: set[Steps] = set()
+        for owner in owners:
+            first = next((one for one in self._family(owner) if name in one.methods), None)
+            found |= first.returns.get(name, frozenset()) if first else set()
+        return found
+
+    def _made(self, owners: Iterable[Class], child: str) -> list[Class]:
+        """The classes that a child may be of."""
+        makers = self._owners(owners, child)
+        return [found for one in makers for name in one.children[child] if (found := self._find(one.source, name))]
+
     def _likely(self, name: str) -> bool:
         return name in self._children and name not in self._methods
 
@@ -128,11 +213,12 @@ class Index:
 
     def _family(self, item: Class) -> list[Class]:
         """A class and its bases, their bases and so on, as far as the files hold them."""
-        family = [item]
-        for one in family:  # grows meanwhile
-            found = (self._find(one.source, base) for base in one.bases)
-            family += [base for base in found if base is not None and base not in family]
-        return family
+        if item not in self._families:
+            family = self._families[item] = [item]
+            for one in family:  # grows meanwhile
+                found = (self._find(one.source, base) for base in one.bases)
+                family += [base for base in found if base is not None and base not in family]
+        return self._families[item]
 
     def _find(self, source: Source, name: str) -> Class | None:
         """The class of that name as a file sees it."""

@@ -6,15 +6,28 @@ The standard library alone is needed, so that this can be read by a test beside 
 from __future__ import annotations
 
 import ast
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from patchset.audit.trace import Call, Method, of_method
+from patchset.audit.trace import Call, Method, Places, of_method
 
 # Calls that make no module.
 _NO_MODULE = frozenset({"getattr", "partial", "Parameter", "Buffer", "dict", "list", "tuple", "set", "int", "len"})
+_COMPOUND = (
+    ast.If,
+    ast.For,
+    ast.AsyncFor,
+    ast.While,
+    ast.With,
+    ast.AsyncWith,
+    ast.Try,
+    ast.Match,
+    ast.ExceptHandler,
+    ast.match_case,
+) + ((ast.TryStar,) if sys.version_info >= (3, 11) else ())
 # Where a compound statement keeps others.
 _BLOCKS = ("body", "handlers", "cases", "orelse", "finalbody")
 # Methods by which a container gets more modules.
@@ -31,6 +44,8 @@ class Class:
         bases: the bases' names, without the modules in front of them.
         methods: the names of its body's functions.
         calls: what its methods call below ``self``.
+        returns: by method, what of that it may return; those that are looked up like attributes too.
+        properties: the methods that are.
         children: by attribute, what is called to make the submodule: class names, as far as the file says, and others.
     """
 
@@ -39,6 +54,8 @@ class Class:
     bases: tuple[str, ...]
     methods: frozenset[str]
     calls: tuple[Call, ...]
+    returns: dict[str, Places] = field(default_factory=dict)
+    properties: frozenset[str] = frozenset()
     children: dict[str, set[str]] = field(default_factory=dict)
 
 
@@ -82,24 +99,31 @@ def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """Statements in their order, those inside ``if``, ``for``, ``with``, ``try`` and so on too, not those of a ``def``."""
     for node in body:
         yield node
-        if not isinstance(node, ast.ClassDef | Method):
+        if isinstance(node, _COMPOUND):
             for inner in _BLOCKS:
                 yield from _statements(getattr(node, inner, ()))
 
 
 def _class(node: ast.ClassDef, source: Source) -> Class:
     methods = [item for item in _statements(node.body) if isinstance(item, Method)]
+    traced = {method: of_method(method) for method in methods}
     item = Class(
         name=node.name,
         source=source,
         bases=tuple(name for base in node.bases if (name := _last_name(base))),
         methods=frozenset(method.name for method in methods),
-        calls=tuple(call for method in methods for call in sorted(of_method(method), key=lambda call: call.line)),
+        calls=tuple(call for calls, _ in traced.values() for call in sorted(calls, key=lambda call: call.line)),
+        returns={method.name: returned for method, (_, returned) in traced.items() if returned},
+        properties=frozenset(method.name for method in methods if _is_property(method)),
     )
     for method in methods:
         for name, made in _made(method):
             item.children.setdefault(name, set()).update(made)
     return item
+
+
+def _is_property(method: Method) -> bool:
+    return any(_last_name(decorator) in ("property", "cached_property") for decorator in method.decorator_list)
 
 
 def _made(method: Method) -> Iterator[tuple[str, set[str]]]:
@@ -146,9 +170,13 @@ def _makers(value: ast.expr | None, known: dict[str, set[str]]) -> set[str] | No
         return _either(value.values, known)
     if not isinstance(value, ast.Call) or _last_name(value.func) in _NO_MODULE:
         return None
-    made = {name for node in ast.walk(value) if isinstance(node, ast.Call) for name in _names(node.func)}
-    named = (known.get(node.id, set()) for node in ast.walk(value) if isinstance(node, ast.Name))
-    return made.union(*named)
+    made: set[str] = set()
+    for node in ast.walk(value):
+        if isinstance(node, ast.Call):
+            made.update(_names(node.func))
+        elif isinstance(node, ast.Name):
+            made |= known.get(node.id, set())
+    return made
 
 
 def _either(values: Iterable[ast.expr], known: dict[str, set[str]]) -> set[str] | None:

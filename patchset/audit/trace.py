@@ -14,10 +14,17 @@ Method = ast.FunctionDef | ast.AsyncFunctionDef
 Steps = tuple[str, ...]
 NUMBER = "<n>"
 Places = frozenset[Steps]
+# Behind a method's name: what that returns.
+RESULT = "()"
 
 _SAME = frozenset({"list", "reversed", "tuple"})  # these give the modules of a container, whatever the order
 _VALUES = frozenset({"children", "values"})
 _PAIRS = frozenset({"items", "named_children"})
+# What has nothing below it.
+_LEAVES = frozenset(
+    [ast.Name, ast.Constant, ast.Pass, ast.alias, *ast.expr_context.__subclasses__(), *ast.operator.__subclasses__()]
+    + [*ast.cmpop.__subclasses__(), *ast.unaryop.__subclasses__(), *ast.boolop.__subclasses__()]
+)
 
 
 @dataclass(frozen=True)
@@ -42,17 +49,20 @@ class Call:
         return bool(self.keywords) and not self.positional and "x" not in self.keywords
 
 
-def of_method(method: Method) -> list[Call]:
-    """The calls of what lies below a method's first argument; names that stand for such are followed."""
+def of_method(method: Method) -> tuple[list[Call], Places]:
+    """The calls of what lies below a method's first argument, and what of that it may return; names are followed.
+
+    A step ``get_decoder()`` stands for what that method returns.
+    """
     arguments = [*method.args.posonlyargs, *method.args.args]
     if not arguments or any(
         isinstance(item, ast.Name) and item.id == "staticmethod" for item in method.decorator_list
     ):
-        return []
+        return [], frozenset()
     tracer = _Tracer({arguments[0].arg: frozenset({()})})
     for statement in method.body:
         tracer.visit(statement)
-    return tracer.calls
+    return tracer.calls, tracer.returned
 
 
 class _Tracer(ast.NodeVisitor):
@@ -61,6 +71,24 @@ class _Tracer(ast.NodeVisitor):
     def __init__(self, names: dict[str, Places]) -> None:
         self.names = names
         self.calls: list[Call] = []
+        self.returned: Places = frozenset()
+
+    def visit(self, node: ast.AST) -> None:
+        """As the base class does, but quicker: a folder has millions of nodes, and most have nothing below them."""
+        kind = type(node)
+        if kind not in _LEAVES:
+            getattr(self, f"visit_{kind.__name__}", self.generic_visit)(node)
+
+    def generic_visit(self, node: ast.AST) -> None:
+        """Visit what is below a node."""
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, list):
+                for item in value:
+                    if isinstance(item, ast.AST):
+                        self.visit(item)
+            elif isinstance(value, ast.AST):
+                self.visit(value)
 
     def visit_Call(self, node: ast.Call) -> None:
         self.generic_visit(node)
@@ -68,6 +96,11 @@ class _Tracer(ast.NodeVisitor):
         for steps in sorted(self._places(node.func)):
             if steps:
                 self.calls.append(Call(steps, keywords, bool(node.args), node.lineno))
+
+    def visit_Return(self, node: ast.Return) -> None:
+        if node.value:
+            self.visit(node.value)
+            self.returned |= self._places(node.value)
 
     def visit_Assign(self, node: ast.Assign) -> None:
         self.visit(node.value)
@@ -126,11 +159,11 @@ class _Tracer(ast.NodeVisitor):
             self.visit(node)
 
     def _visit_inner(self, arguments: ast.arguments, body: Sequence[ast.AST]) -> None:
-        before = self.names
+        before, returned = self.names, self.returned
         own = {item.arg for item in ast.walk(arguments) if isinstance(item, ast.arg)}
         self.names = {name: places for name, places in before.items() if name not in own}
         self._visit_all(body)
-        self.names = before
+        self.names, self.returned = before, returned
 
     def _visit_comprehension(self, generators: Sequence[ast.comprehension], values: Sequence[ast.expr]) -> None:
         before = dict(self.names)
@@ -202,7 +235,15 @@ class _Tracer(ast.NodeVisitor):
             return self._places(given[0])
         if name == "getattr" and len(given) > 1 and isinstance(given[1], ast.Constant):
             return frozenset((*steps, str(given[1].value)) for steps in self._places(given[0]))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _may_give(node):
+            found = self._places(node.func)
+            return frozenset((*steps[:-1], f"{steps[-1]}{RESULT}") for steps in found if steps)
         return frozenset()
+
+
+def _may_give(node: ast.Call) -> bool:
+    """Whether a method's call looks like one that gives a submodule: without arguments, or by its name."""
+    return not (node.args or node.keywords) or "get" in ast.unparse(node.func).rpartition(".")[2]
 
 
 def _called(node: ast.expr) -> tuple[str, list[ast.expr]]:

@@ -122,6 +122,8 @@ def style(tree: Path, changed: Sequence[str]) -> str:
         raise Missing("upstream's setup.py pins no ruff")
     requirement = match[1].replace(" ", "")
     files = [name for name in changed if name.endswith(".py") and (tree / name).exists()]
+    if not files:  # without a name, ruff takes all files
+        return requirement
     for arguments in (["check"], ["format", "--check"]):
         command = [uv, "tool", "run", "--isolated", "--no-progress", "--from", requirement, "ruff", *arguments]
         result = subprocess.run(

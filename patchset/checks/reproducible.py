@@ -14,7 +14,7 @@ from patchset.errors import PatchsetError
 from patchset.pins import ROOT, Wheel
 
 # What a checkout holds that a build reads.
-_SOURCES = ("patchset", "patches", "vendor/releases.toml", "pyproject.toml")
+_SOURCES = ("patchset", "patches", "vendor/releases.toml", "vendor/build-constraints.txt", "pyproject.toml")
 _PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 
 

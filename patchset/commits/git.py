@@ -1,4 +1,4 @@
-"""git, run so that nobody's settings change what comes out: no user's or system's configuration, hooks or attributes."""
+"""git, run so that nobody's settings, hooks, attributes or monitors change what comes out, or run anything."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ _SETTINGS = (
     f"core.attributesFile={os.devnull}",
     f"core.excludesFile={os.devnull}",
     f"core.hooksPath={os.devnull}",
+    "core.fsmonitor=",  # empty, since before 2.36 this is a program's name, and `false` is one
+    "core.safecrlf=false",
+    "protocol.ext.allow=never",
+    "submodule.recurse=false",
     "commit.gpgSign=false",
     "gc.auto=0",
 )
@@ -55,7 +59,13 @@ def git(folder: Path, *arguments: str, variables: Mapping[str, str] | None = Non
         raise PatchsetError("git is not installed; the verbs that handle commits need it")
     command = ["git", *(word for setting in _SETTINGS for word in ("-c", setting)), *arguments]
     result = subprocess.run(
-        command, cwd=folder, env=_environment(variables), stdin=subprocess.DEVNULL, capture_output=True, check=False
+        command,
+        cwd=folder,
+        env=_environment(variables),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        close_fds=False,  # a git that outlives this process goes on holding its locks
     )
     output = result.stdout.decode(errors="surrogateescape")
     if result.returncode:

@@ -91,7 +91,8 @@ def note(repository: Path, sha: str) -> str | None:
     noted = git(repository, "for-each-ref", NOTES) and git(repository, "notes", f"--ref={NOTES}", "list")
     if not any(line.split()[1] == sha for line in noted.splitlines()):
         return None
-    return git(repository, "notes", f"--ref={NOTES}", "show", sha).split()[0]
+    found = re.match(r"\s*([\w.+][\w.+-]*)\s", git(repository, "notes", f"--ref={NOTES}", "show", sha))
+    return found[1] if found else None
 
 
 def slugs(found: list[Commit], known: dict[str, str]) -> list[str]:
@@ -118,7 +119,7 @@ def slugs(found: list[Commit], known: dict[str, str]) -> list[str]:
 def slugify(subject: str) -> str:
     """A file name from a subject, as git makes one, in lower case and of at most 40 characters."""
     words = re.sub(r"[^a-z0-9]+", "-", subject.lower()).strip("-")
-    return words if len(words) <= 40 else words[:41].rpartition("-")[0]
+    return (words if len(words) <= 40 else words[:41].rpartition("-")[0] or words[:40]) or "patch"
 
 
 def _format(repository: Path, base: str, tip: str) -> list[bytes]:

@@ -17,6 +17,12 @@ from patchset.sources.sdists import Sdists
 STOCK = "stock"
 # What running upstream's tests leaves; the sdist has no ignore file.
 _EXCLUDED = "__pycache__/\n.pytest_cache/\n.ruff_cache/\n.coverage*\n*.orig\n*.rej\n"
+# Over all that an sdist's or a patch's .gitattributes may ask for: bytes are stored as they are, and no filter runs.
+_ATTRIBUTES = (
+    "* !text !crlf !eol !ident !working-tree-encoding !filter !diff !merge !whitespace !conflict-marker-size\n"
+)
+# As the tree's own configuration could not have it; what stands in brackets before a subject stays.
+_AM = ("--quiet", "--committer-date-is-author-date", "--keep-non-patch", "--no-keep-cr", "--no-scissors", "--no-3way")
 _SETTINGS = {
     # Names of patches follow their commits through amend and rebase.
     "notes.rewriteRef": NOTES,
@@ -61,6 +67,7 @@ def start(tree: Path, release: Release) -> None:
     git(tree, "config", "patchset.release", release.version)
     (tree / ".git" / "info").mkdir(exist_ok=True)
     (tree / ".git" / "info" / "exclude").write_text(_EXCLUDED)
+    (tree / ".git" / "info" / "attributes").write_text(_ATTRIBUTES)
     git(tree, "add", "--all", "--force")
     git(tree, "commit", "--quiet", "--message", f"peft {release.version}, stock")
     git(tree, "tag", STOCK)
@@ -74,7 +81,7 @@ def apply(tree: Path, name: str, path: Path, *options: str) -> None:
     """
     before = git(tree, "rev-parse", "HEAD")
     try:
-        git(tree, "am", "--quiet", "--committer-date-is-author-date", *options, str(path.resolve()))
+        git(tree, "am", *_AM, *options, str(path.resolve()))
     except GitError as error:
         if not options:
             succeeds(tree, "am", "--abort")

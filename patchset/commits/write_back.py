@@ -11,9 +11,10 @@ from pathlib import Path
 
 from patchset.commits.git import git
 from patchset.commits.mails import Commit, commits, slugs
+from patchset.commits.read_back import read_back
 from patchset.commits.worktree import STOCK
 from patchset.errors import PatchsetError
-from patchset.files import staged
+from patchset.files import locked, put, staged
 from patchset.pins import PATCHES, Release
 from patchset.series.digest import tree_digest
 from patchset.series.patch import Patch, read_series, series_files, slug
@@ -33,6 +34,8 @@ class Change:
 def written(release: Release, tree: Path, sdists: Sdists) -> Iterator[Path]:
     """A work tree's commits as a series in a new folder of ``patches/``, of which the engine makes the same tree.
 
+    Whoever else wants to write one waits meanwhile.
+
     Args:
         release: whose stock the work tree starts from.
         tree: its work tree.
@@ -46,10 +49,11 @@ def written(release: Release, tree: Path, sdists: Sdists) -> Iterator[Path]:
     """
     found = commits(tree, STOCK)
     names = slugs(found, _known_names())
-    with staged(PATCHES) as stage:
+    with locked(PATCHES), staged(PATCHES) as stage:
         folder = stage / "series"
         folder.mkdir()
         _write(folder, found, names)
+        read_back(release, tree, found, series_files(folder), sdists)
         with tempfile.TemporaryDirectory() as scratch:
             new = dataclasses.replace(release, series=folder.relative_to(PATCHES).as_posix())
             _compare(tree, patch_tree(new, Path(scratch), sdists, allow_offsets=False).path)
@@ -64,8 +68,7 @@ def swap(written: Path, target: Path) -> list[Change]:
         for path in target.iterdir():
             if path.name != "series" and path.suffix != ".patch":
                 shutil.copy2(path, written / path.name)
-        target.rename(written.with_name("old"))
-    written.rename(target)
+    put(written, target)
     return changes
 
 

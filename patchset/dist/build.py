@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
+import queue
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
-import pyproject_hooks
-from build import BuildBackendException, ProjectBuilder
-from build.env import DefaultIsolatedEnv
-
+from patchset.dist.environment import packages
 from patchset.errors import PatchsetError
-from patchset.sources.settings import redacted
 from patchset.pins import ROOT, Release
 
-T = TypeVar("T")
+# Calls one hook after the other, without anything of the environment that it is started from.
+_WORKER = """
+import json, os, sys
+sys.path[:0] = sys.argv[1:]
+answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+os.dup2(2, 1)
+from patchset import backend
+for line in sys.stdin:
+    hook, *arguments = json.loads(line)
+    try:
+        answer = [getattr(backend, hook)(*arguments), None]
+    except (Exception, SystemExit) as error:
+        answer = [None, str(error) or repr(error)]
+    print(json.dumps(answer), file=answers, flush=True)
+"""
 
 
 def build_wheels(
@@ -31,7 +43,7 @@ def build_wheels(
     *,
     tagged: bool = False,
 ) -> list[Path]:
-    """Build wheels, or our sdists, in one isolated environment, as many at a time as there are processors.
+    """Build wheels, or our sdists, with the pinned packages alone, as many at a time as there are processors.
 
     Args:
         releases: what to build.
@@ -47,57 +59,66 @@ def build_wheels(
     Raises:
         PatchsetError: the folder cannot be written, the environment cannot be made, or a build fails.
     """
-    with _environment(releases, sdist) as builder, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with packages() as path, _workers(min(os.cpu_count() or 1, len(releases)), path) as idle:
         output.mkdir(parents=True, exist_ok=True)
 
         def one(release: Release) -> Path:
-            wheel = Path(_call(builder.build, kind, output, _settings(release, sdist, tagged)))
-            built(wheel)
-            return wheel
+            worker = idle.get()
+            try:
+                name = _call(worker, f"build_{kind}", str(output.resolve()), _settings(release, sdist, tagged))
+            finally:
+                idle.put(worker)
+            built(output / name)
+            return output / name
 
-        return list(pool.map(one, releases))
+        with ThreadPoolExecutor(max(idle.qsize(), 1)) as pool:
+            return list(pool.map(one, releases))
 
 
 @contextmanager
-def _environment(releases: Sequence[Release], sdist: str | None) -> Iterator[ProjectBuilder]:
-    """An isolated environment with what the backend asks for; uv makes it faster where it is installed."""
-    with ExitStack() as stack:
-        try:
-            env = stack.enter_context(DefaultIsolatedEnv(installer="uv" if shutil.which("uv") else "pip"))
-            builder = ProjectBuilder.from_isolated_env(env, ROOT, runner=pyproject_hooks.quiet_subprocess_runner)
-            env.install(builder.build_system_requires)
-            needed = (
-                _call(builder.get_requires_for_build, "wheel", _settings(release, sdist)) for release in releases
-            )
-            if extra := set().union(*needed):
-                env.install(extra)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise PatchsetError(f"cannot make the build environment: {_reason(error)}") from error
-        yield builder
-
-
-def _reason(error: OSError | subprocess.CalledProcessError) -> str:
-    """What stopped an installer, in one line: its first complaint, and the innermost cause where it gives one (uv)."""
-    output = getattr(error, "stderr", None) or getattr(error, "output", None) or b""
-    lines = [line.strip() for line in output.decode(errors="replace").splitlines()]
-    errors = [line.partition(":")[2].strip() for line in lines if line.lower().startswith(("error:", "× "))]
-    causes = [line.partition(":")[2].strip() for line in lines if line.lower().startswith(("cause:", "caused by:"))]
-    reason = "; ".join([*errors[:1], *causes[-1:]]) or (lines or [""])[-1] or str(error)
-    return redacted(reason)
-
-
-def _call(hook: Callable[..., T], *arguments: object) -> T:
-    """Call a hook. Of a failed one's output, the backend's own message is what the user needs."""
+def _workers(number: int, path: Path) -> Iterator[queue.Queue[subprocess.Popen[str]]]:
+    """Processes that build; each in one of its own, since a build changes folder and umask."""
+    # isolated (-I), and without the packages beside the interpreter (-S)
+    command = [sys.executable, "-I", "-S", "-c", _WORKER, str(ROOT), str(path)]
+    # for pip, which downloads the sdists that are missing, in a process of its own
+    environ = {**os.environ, "PYTHONPATH": str(path)}
+    idle: queue.Queue[subprocess.Popen[str]] = queue.Queue()
+    started = []
     try:
-        return hook(*arguments)
-    except BuildBackendException as error:
-        output = getattr(error.exception, "output", None) or b""
-        lines = output.decode(errors="replace").strip().splitlines()
-        messages = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        raise PatchsetError((messages or lines or [str(error)])[-1]) from error
+        for _ in range(number):
+            started.append(
+                subprocess.Popen(
+                    command,
+                    cwd=ROOT,
+                    env=environ,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    encoding="utf-8",
+                )
+            )
+            idle.put(started[-1])
+        yield idle
+    finally:
+        for worker in started:
+            worker.kill()
+            worker.communicate()
 
 
-def _settings(release: Release, sdist: str | None, tagged: bool = False) -> dict[str, str]:
+def _call(worker: subprocess.Popen[str], hook: str, *arguments: object) -> str:
+    """Call a hook. Of a failed one, the backend's own message is what the user needs."""
+    assert worker.stdin and worker.stdout
+    try:
+        print(json.dumps([hook, *arguments]), file=worker.stdin, flush=True)
+        built, error = json.loads(worker.stdout.readline())
+    except (OSError, ValueError) as failure:
+        raise PatchsetError(f"the process that builds has ended: {failure}") from failure
+    if error is not None:
+        raise PatchsetError((error.strip().splitlines() or [""])[-1].removeprefix("error: "))
+    return str(built)
+
+
+def _settings(release: Release, sdist: str | None, tagged: bool) -> dict[str, str]:
     """All of them: what the environment says is not meant for this build."""
     settings = {"upstream": release.version, "version": "upstream" if tagged else "local"}
     if sdist:

@@ -19,7 +19,7 @@ from simple_repository.serializer import SerializerHtmlV1, SerializerJsonV1
 
 from patchset.dist.artifacts import Artifact
 from patchset.errors import PatchsetError
-from patchset.files import staged
+from patchset.files import put, staged
 from patchset.pins import Release
 
 # The indexes' folders, by whether their wheels are tagged.
@@ -85,9 +85,7 @@ def _write(index: Path, files: Sequence[Artifact]) -> Path:
         (fresh / "index.json").write_text(_sorted(data.serialize_project_list(projects)), encoding="utf-8")
         (fresh / "peft" / "index.html").write_text(html.serialize_project_page(project), encoding="utf-8")
         (fresh / "peft" / "index.json").write_text(_sorted(data.serialize_project_page(project)), encoding="utf-8")
-        if index.exists():
-            index.rename(scratch / "old")
-        fresh.rename(index)
+        put(fresh, index)
     return index
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, urljoin, urlsplit
 
 import tomlkit
 from packaging.pylock import Package, PackageWheel, Pylock
@@ -14,11 +14,9 @@ from packaging.version import Version
 
 from patchset.dist.artifacts import read
 from patchset.errors import PatchsetError
-from patchset.sources.settings import settings
-from patchset.pins import Wheel
+from patchset.sources.settings import redacted
+from patchset.pins import INDEX, Wheel
 from patchset.dist.index import FOLDERS, compare
-
-_NAME = "peft-kwargs"
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,11 @@ class Pin:
     tagged: bool
 
     @property
+    def requirement(self) -> str:
+        """The version, for a project's dependencies."""
+        return f"peft=={self.version}"
+
+    @property
     def url(self) -> str:
         """Where the wheel lies, as `patchset.dist.index` lays it out."""
         return urljoin(self.index, f"../{quote(self.file)}")
@@ -54,7 +57,8 @@ def pinned(wanted: Wheel, dist: Path, index: str | None) -> Pin:
         index: where the index is served; None takes the one in the folder, by its ``file:`` address.
 
     Raises:
-        PatchsetError: the wheel is damaged or not the released one, its digest is not known, or there is no index.
+        PatchsetError: the wheel is damaged or not the released one, its digest is not known, there is no index, or its
+            address is none, or has a password in it.
     """
     if (dist / wanted.file).is_file():
         wheel = read(dist / wanted.file)
@@ -71,58 +75,48 @@ def pinned(wanted: Wheel, dist: Path, index: str | None) -> Pin:
             f"say with --index where the wheels are served, or write an index with `python -m patchset index {dist}`"
         )
     address = index or folder.resolve().as_uri()
-    return Pin(wanted.version, wanted.file, sha256, f"{address.rstrip('/')}/", wanted.tagged)
+    return Pin(wanted.version, wanted.file, sha256, _address(address), wanted.tagged)
 
 
 def _pip(pin: Pin) -> str:
-    if pin.tagged:
-        # neither pip nor pip-compile can bind a package to an index, and other indexes have files of this version
-        return (
-            "# requirements.txt; for pip-compile, put all but the hash into requirements.in and add --generate-hashes --allow-unsafe\n"
-            f"peft @ {pin.url} \\\n    --hash=sha256:{pin.sha256}\n"
-        )
+    # by its address: without it, pip and pip-compile would need another index, which they ask for every package
     return (
-        "# requirements.txt; for pip-compile, put all but the hash into requirements.in and add --generate-hashes --allow-unsafe\n"
-        f"--extra-index-url {pin.index}\n"
-        f"peft=={pin.version} \\\n    --hash=sha256:{pin.sha256}\n"
+        "# at the end of requirements.txt, or of pip-compile's and uv's requirements.in; compile with --generate-hashes\n"
+        f"peft @ {pin.url}#sha256={pin.sha256}\n"
     )
 
 
 def _uv(pin: Pin) -> str:
+    index = {"name": INDEX, "url": pin.index, "explicit": True}
     return _toml(
-        f"pyproject.toml, then: uv lock --upgrade-package peft. uv.lock must say sha256:{pin.sha256}",
-        {
-            "project": {"dependencies": [f"peft=={pin.version}"]},
-            "tool": {
-                "uv": {
-                    "sources": {"peft": {"index": _NAME}},
-                    "index": [{"name": _NAME, "url": pin.index, "explicit": True}],
-                }
-            },
-        },
+        "at the end of pyproject.toml",
+        {"tool": {"uv": {"index": [index], "sources": {"peft": {"index": INDEX}}}}},
+        f'then: uv add "{pin.requirement}"',
+        # not `uv add --index`, which binds nothing: a later `uv lock --upgrade` looks elsewhere, stock's version included
+        f'or instead of both: uv add "peft @ {pin.url}"',
+        f"uv.lock must say sha256:{pin.sha256}",
     )
 
 
 def _poetry(pin: Pin) -> str:
-    source = [{"name": _NAME, "url": pin.index, "priority": "explicit"}]
-    # Poetry asks an API that many indexes do not have, unless another one is its primary source.
-    source += [{"name": f"index{i or ''}", "url": url, "priority": "primary"} for i, url in enumerate(_configured())]
+    if not pin.index.startswith("http"):
+        raise PatchsetError("Poetry reads no index from a folder; serve it, and say with --index where")
+    source = {"name": INDEX, "url": pin.index, "priority": "explicit"}
     return _toml(
-        f"pyproject.toml, then: poetry update --lock peft. poetry.lock must say sha256:{pin.sha256}",
-        {
-            "project": {"dependencies": [f"peft=={pin.version}"]},
-            "tool": {"poetry": {"dependencies": {"peft": {"source": _NAME}}, "source": source}},
-        },
+        "at the end of pyproject.toml",
+        {"tool": {"poetry": {"source": [source]}}},
+        f'then: poetry add --lock --source {INDEX} "{pin.requirement}"',
+        f"the table by a command: poetry source add --priority=explicit {INDEX} {pin.index}",
+        f"poetry.lock must say sha256:{pin.sha256}",
     )
 
 
 def _pdm(pin: Pin) -> str:
     return _toml(
-        f"pyproject.toml, then: pdm lock --update-reuse. pdm.lock must say sha256:{pin.sha256}",
-        {
-            "project": {"dependencies": [f"peft=={pin.version}"]},
-            "tool": {"pdm": {"source": [{"name": _NAME, "url": pin.index, "include_packages": ["peft"]}]}},
-        },
+        "at the end of pyproject.toml",
+        {"tool": {"pdm": {"source": [{"name": INDEX, "url": pin.index, "include_packages": ["peft"]}]}}},
+        f'then: pdm add --no-sync "{pin.requirement}"',
+        f"pdm.lock must say sha256:{pin.sha256}",
     )
 
 
@@ -133,18 +127,31 @@ def _pylock(pin: Pin) -> str:
         index=pin.index,
         wheels=[PackageWheel(name=pin.file, url=pin.url, hashes={"sha256": pin.sha256})],
     )
-    lock = Pylock(lock_version=Version("1.0"), created_by="peft-patchset", packages=[package])
-    return _toml("pylock.peft.toml, or its [[packages]] table in place of peft's in a pylock.toml", lock.to_dict())
+    lock = Pylock(lock_version=Version("1.0"), created_by="peft-patchset", packages=[package]).to_dict()
+    return _toml("in pylock.toml, in place of peft's [[packages]]", {"packages": lock["packages"]})
 
 
 # --for
 WRITERS: dict[str, Callable[[Pin], str]] = {"pip": _pip, "uv": _uv, "poetry": _poetry, "pdm": _pdm, "pylock": _pylock}
 
 
-def _configured() -> list[str]:
-    """Indexes that pip or uv is configured for here; folders are none for Poetry, and passwords are for nobody."""
-    return [url for url in settings().indexes if url.startswith("http") and "@" not in url]
+def _address(text: str) -> str:
+    """An index's address, as it may stand in a project's files.
+
+    Raises:
+        PatchsetError: it is none, or has a user name or a password in it.
+    """
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https", "file") or not (parts.hostname or parts.scheme == "file" and parts.path):
+        raise PatchsetError(f"--index {redacted(text)} is no address; it begins with http://, https:// or file:///")
+    if parts.username is not None or parts.password is not None:
+        raise PatchsetError(
+            f"--index has a user name or a password in it, which would go into the project; say {redacted(text)} and "
+            "keep them in a keyring, in .netrc or in the locker's own settings"
+        )
+    return f"{text.rstrip('/')}/"
 
 
-def _toml(comment: str, content: object) -> str:
-    return f"# {comment}\n{tomlkit.dumps(content)}"  # type: ignore[arg-type]
+def _toml(before: str, content: object, *after: str) -> str:
+    notes = "".join(f"# {line}\n" for line in after)
+    return f"# {before}\n{tomlkit.dumps(content)}{notes}"  # type: ignore[arg-type]

@@ -9,6 +9,10 @@ from packaging.version import InvalidVersion, Version
 
 from patchset.doctor.frameworks import Check, Framework, newest, wheel_of
 from patchset.pins import LOCAL, Release, Wheel
+from patchset.series.patch import read_series
+
+# The patch without which a call by keyword fails.
+FORWARD = "forward-kwargs"
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,19 @@ class Finding:
     text: str
 
 
-def advice(wheel: Wheel) -> str:
-    """How to get a wheel."""
+def advice(wheel: Wheel, locker: str = "...", python: str = "") -> str:
+    """How to get a wheel.
+
+    Args:
+        wheel: it.
+        locker: whose lines are wanted, if that is known.
+        python: the interpreter into whose environment it is to go, in place of another build of its release.
+    """
     what = f"the tagged wheel {wheel.name}" if wheel.tagged else f"peft=={wheel.version}"
     option = " --tagged" if wheel.tagged else ""
-    return f"use {what} (`python -m patchset lock {wheel.release.version}{option} --for ...` says how)"
+    if python:
+        return f"use {what} (`python -m patchset repair --python {python}` puts it there)"
+    return f"use {what} (`python -m patchset lock {wheel.release.version}{option} --for {locker}` says how)"
 
 
 def of_tagged(file: str, releases: Sequence[Release]) -> tuple[Finding, Wheel | None]:
@@ -47,13 +59,21 @@ def of_tagged(file: str, releases: Sequence[Release]) -> tuple[Finding, Wheel | 
     return Finding("ok", f"peft {version} is patched: it is {name}"), wheel
 
 
-def of_version(found: str, releases: Sequence[Release], using: Sequence[Framework] = ()) -> Finding:
+def of_version(
+    found: str,
+    releases: Sequence[Release],
+    using: Sequence[Framework] = (),
+    locker: str = "...",
+    python: str = "",
+) -> Finding:
     """What to say about a version of peft, stock or patched.
 
     Args:
         found: the version.
         releases: the pins.
         using: what uses it, which decides the wheel to use.
+        locker: see `advice`.
+        python: see `advice`.
     """
     try:
         version = Version(found)
@@ -65,12 +85,20 @@ def of_version(found: str, releases: Sequence[Release], using: Sequence[Framewor
         return Finding("note", f"peft {version} is not among the pinned releases, {known}; nothing is known about it")
     wheel = wheel_of(release, using)
     if version.local is None:
-        return Finding("problem", f"peft {version} is stock, and affected; {advice(wheel)}")
+        return Finding("problem", f"peft {version} is stock{_left(release)}; {advice(wheel, locker, python)}")
     if found == release.patched_version:
         return Finding("ok", f"peft {version} is patched")
     if version.local.startswith(f"{LOCAL}."):
-        return Finding("note", f"peft {version} is patched, of another revision; {advice(wheel)}")
-    return Finding("problem", f"peft {version} is somebody else's; {advice(wheel)}")
+        return Finding("note", f"peft {version} is patched, of another revision; {advice(wheel, locker, python)}")
+    return Finding("problem", f"peft {version} is somebody else's; {advice(wheel, locker, python)}")
+
+
+def _left(release: Release) -> str:
+    """What stock has of the faults; from the release on that has `forward-kwargs`, by name."""
+    slugs = [patch.slug for patch in read_series(release.series_dir)]
+    if FORWARD in slugs:
+        return ", and affected"
+    return f", in which a call by keyword works, but {len(slugs)} faults are left: {', '.join(slugs)}"
 
 
 def of_frameworks(
@@ -91,7 +119,10 @@ def of_frameworks(
         tagged: whether a tagged wheel of it is installed, which needs no reasons.
     """
     best = newest(releases, using)
-    there = Version(installed or "0")
+    try:
+        there = Version(installed or "0")
+    except InvalidVersion:
+        return  # which is said already
     judged = release or (best.release if best and not installed else None)
     for framework in using:
         if not tagged:

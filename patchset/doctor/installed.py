@@ -7,99 +7,96 @@ import csv
 import hashlib
 import importlib.metadata
 import json
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
+from patchset.doctor import inside
+from patchset.doctor.environment import Environment, folder_of, origin_of, run
 from patchset.doctor.findings import Finding, advice, of_frameworks, of_tagged, of_version
 from patchset.doctor.frameworks import Framework, frameworks
-from patchset.errors import PatchsetError
-from patchset.pins import Release, Wheel
+from patchset.pins import LOCAL, Release, Wheel
 from patchset.wheels.sbom import SBOM, described
 from patchset.wheels.wheel import write
 
 # What installers add to .dist-info (PEP 376, PEP 610); uv's are named by its own prefix.
 _INSTALLERS = ("INSTALLER", "REQUESTED", "direct_url.json", "uv_build.json", "uv_cache.json")
-# Methods of the wrappers that do not come from the module itself: code that was put there at run time.
-_FOREIGN = """
-import inspect, json
-import peft.utils.other as module
-found = []
-for name, item in vars(module).items():
-    if inspect.isclass(item) and issubclass(item, module.AuxiliaryTrainingWrapper):
-        for method, function in vars(item).items():
-            code = getattr(getattr(function, "fget", function), "__code__", None)
-            if code and code.co_filename not in (module.__file__, inspect.getsourcefile(__import__("contextlib"))):
-                found.append([f"{name}.{method}", code.co_filename])
-print(json.dumps(found))
-"""
 
 
-def examine(python: str, releases: Sequence[Release]) -> list[Finding]:
-    """What an interpreter's environment has.
+def examine(python: str, releases: Sequence[Release], imported: Sequence[str] = ()) -> Iterator[Finding]:
+    """What an interpreter's environment has, what is known without an import first.
 
     Args:
         python: path of the interpreter.
         releases: the pins.
+        imported: modules that are imported after peft, to see whether they replace methods of its wrappers.
 
     Raises:
         PatchsetError: the interpreter does not run.
     """
-    path = _search_path(python)
-    using = frameworks(path)
-    found = list(importlib.metadata.distributions(name="peft", path=path))
-    if not found:
-        return [Finding("note", f"{python} has no peft"), *of_frameworks(None, None, using, releases)]
-    finding, wheel = _recorded(found[0], releases, using)
-    findings = [finding]
-    if len(found) > 1:
-        findings.append(Finding("problem", f"peft is installed {len(found)} times; the first on the path counts"))
-    version = Version(found[0].version)
-    release = next((pin for pin in releases if pin.version == version.public), None)
-    findings += of_frameworks(str(version), release, using, releases, tagged=bool(wheel and wheel.tagged))
-    findings += _files(found[0], wheel)
-    return findings + list(_at_run_time(python))
+    environment = Environment.of(python)
+    using = frameworks(environment.path)
+    if not environment.pefts:
+        yield Finding("note", f"{python} has no peft")
+        yield from of_frameworks(None, None, using, releases)
+        return
+    first = environment.pefts[0]
+    finding, wheel = recorded(first, releases, using, python)
+    yield finding
+    if len(environment.pefts) > 1:
+        places = ", ".join(f"{one.version} in {folder_of(one)}" for one in environment.pefts)
+        yield Finding("problem", f"peft is installed {len(environment.pefts)} times, and the first counts: {places}")
+    release = release_of(first, releases)
+    yield from of_frameworks(first.version, release, using, releases, tagged=bool(wheel and wheel.tagged))
+    yield from files(first, wheel, python)
+    yield from _at_run_time(python, imported)
 
 
-def _recorded(
-    installed: importlib.metadata.Distribution, releases: Sequence[Release], using: Sequence[Framework]
+def release_of(installed: importlib.metadata.Distribution, releases: Sequence[Release]) -> Release | None:
+    """The pinned release that an installation is of."""
+    try:
+        version = Version(installed.version or "")
+    except InvalidVersion:
+        return None
+    return next((pin for pin in releases if pin.version == version.public), None)
+
+
+def recorded(
+    installed: importlib.metadata.Distribution,
+    releases: Sequence[Release],
+    using: Sequence[Framework],
+    python: str = "",
 ) -> tuple[Finding, Wheel | None]:
     """Which peft it is, by its version and by the SBOM that its RECORD lists; and which wheel of ours."""
-    version = installed.version
+    version = installed.version or ""
     own = next((file for file in installed.files or [] if file.as_posix().endswith(f".dist-info/{SBOM}")), None)
-    if own and Version(version).local is None:
+    if own and "+" not in version:
         try:
-            file = described(own.read_text()).qualifiers["file_name"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            file = described(own.read_text())
+        except (OSError, ValueError) as error:
             return Finding("problem", f"its {SBOM} cannot be read: {error}; install it anew"), None
         return of_tagged(file, releases)
     local = (wheel for pin in releases for wheel in pin.wheels if not wheel.tagged)
-    return of_version(version, releases, using), next((wheel for wheel in local if wheel.version == version), None)
+    return of_version(version, releases, using, python=python), next(
+        (wheel for wheel in local if wheel.version == version), None
+    )
 
 
-def _search_path(python: str) -> list[str]:
-    try:
-        out = _run(python, "import json, sys; print(json.dumps(sys.path))")
-        return [entry for entry in json.loads(out) if entry]
-    except (OSError, ValueError) as error:
-        raise PatchsetError(f"cannot run {python}: {error}") from error
+def is_patched(installed: importlib.metadata.Distribution, releases: Sequence[Release]) -> bool:
+    """Whether it is one of ours, of whatever revision, by what it says of itself."""
+    return f"+{LOCAL}." in (installed.version or "") or recorded(installed, releases, [])[1] is not None
 
 
-def _run(python: str, code: str) -> str:
-    result = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise ValueError((result.stderr.strip().splitlines() or [str(result.returncode)])[-1])
-    return result.stdout.splitlines()[-1]
-
-
-def _files(installed: importlib.metadata.Distribution, wheel: Wheel | None) -> list[Finding]:
+def files(installed: importlib.metadata.Distribution, wheel: Wheel | None, python: str = "") -> list[Finding]:
     """Compare each file with RECORD, and for a patched one all of them together with the wheel's locked digest."""
-    editable = json.loads(installed.read_text("direct_url.json") or "{}").get("dir_info", {}).get("editable")
-    if editable:
-        return [Finding("note", "it is an editable install; its files are the checkout's, not a wheel's")]
+    if editable := folder_edited(installed):
+        text = f"it is an editable install of {editable}; its files are that folder's, not a wheel's"
+        return [Finding("note", text)]
+    if installed.read_text("RECORD") is None:
+        # as Debian's and some of conda's packages are
+        return [Finding("note", "there is no RECORD of its files, so that they cannot be compared with anything")]
     changed, content = [], {}
     # not `installed.files`: later Pythons leave out of that what is missing
     for name, digest, _ in csv.reader((installed.read_text("RECORD") or "").splitlines()):
@@ -118,10 +115,17 @@ def _files(installed: importlib.metadata.Distribution, wheel: Wheel | None) -> l
         if _rebuilt(content, wheel) == wheel.sha256:
             findings.append(Finding("ok", f"they are the released wheel's, sha256 {wheel.sha256}"))
         else:
-            findings.append(Finding("problem", f"they are not the released wheel's; {advice(wheel)}"))
+            findings.append(Finding("problem", f"they are not the released wheel's; {advice(wheel, python=python)}"))
     elif wheel:
         findings.append(Finding("note", f"no digest of a released {wheel.name} is locked"))
     return findings
+
+
+def folder_edited(installed: importlib.metadata.Distribution) -> str:
+    """The folder of an editable install, or nothing."""
+    origin = origin_of(installed)
+    editable = isinstance(origin.get("dir_info"), dict) and origin["dir_info"].get("editable")
+    return str(origin.get("url", "")).removeprefix("file://") if editable else ""
 
 
 def _rebuilt(content: dict[str, bytes], wheel: Wheel) -> str:
@@ -132,14 +136,17 @@ def _rebuilt(content: dict[str, bytes], wheel: Wheel) -> str:
         return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def _at_run_time(python: str) -> Iterator[Finding]:
-    """Import peft there and see whether anything has replaced the wrappers' methods by then."""
+def _at_run_time(python: str, imported: Sequence[str]) -> Iterator[Finding]:
+    """Import peft there, and what else is asked for, and see whether anything has replaced the wrappers by then."""
+    what = " and ".join(["peft", *imported])
     try:
-        foreign = json.loads(_run(python, _FOREIGN))
+        foreign = json.loads(run(python, str(Path(inside.__file__)), *imported))
     except ValueError as error:
-        yield Finding("note", f"cannot import peft there, so patches made at run time were not looked for: {error}")
+        text = f"cannot import {what} there, so patches made at run time were not looked for: {error}"
+        yield Finding("problem" if imported else "note", text)
         return
     for method, file in foreign:
         yield Finding("problem", f"{method} is replaced at run time by {file}; a patched peft does not need it")
     if not foreign:
-        yield Finding("ok", "nothing replaces the wrappers' methods when peft is imported")
+        more = "" if imported else "; --import MODULE looks at what a framework does when it is imported"
+        yield Finding("ok", f"nothing replaces the wrappers' methods when {what} is imported{more}")

@@ -12,7 +12,7 @@ compiled library.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from patchset.errors import PatchsetError
@@ -201,19 +201,19 @@ def _gnu_patchs_place(lines: list[bytes], hunk: Hunk, end: int, shift: int) -> i
         return at if at >= end else None
     leading, trailing = hunk.context
     last = len(lines) - len(old)
-    tries: Iterable[int] = range(end, last + 1)
+    tries: Sequence[int] = range(end, last + 1)
     if leading < trailing and hunk.old_start <= 1:
         tries = [0]
     elif trailing < leading:
         tries = [last]
-    return _nearest((at for at in tries if at >= end and lines[at : at + len(old)] == old), guess)
+    return _nearest(tries, guess, lambda at: at >= end and lines[at : at + len(old)] == old)
 
 
 def _gits_place(image: list[bytes | None], hunk: Hunk) -> int | None:
     """Where git puts a hunk (``find_pos`` in apply.c), in the file as the hunks before have left it."""
     old, last = hunk.old, len(image) - len(hunk.old)
     guess = min(max(hunk.new_start - 1, 0), len(image))
-    tries: Iterable[int] = range(last + 1)
+    tries: Sequence[int] = range(last + 1)
     at_end = hunk.context[1] == 0
     if at_end:
         tries, guess = [last], last
@@ -221,6 +221,8 @@ def _gits_place(image: list[bytes | None], hunk: Hunk) -> int | None:
         tries, guess = [0] if last >= 0 and (last == 0 or not at_end) else [], 0
 
     def fits(at: int) -> bool:
+        if at < 0:
+            return False
         found = image[at : at + len(old)]
         if found == old or at_end or not old or old[-1].endswith(b"\n") or found[:-1] != old[:-1]:
             return found == old
@@ -228,12 +230,14 @@ def _gits_place(image: list[bytes | None], hunk: Hunk) -> int | None:
         last = found[-1] if found else None
         return last is not None and last.startswith(old[-1]) and not last[len(old[-1]) :].strip(b" \t\r\n")
 
-    return _nearest((at for at in tries if at >= 0 and fits(at)), guess)
+    return _nearest(tries, guess, fits)
 
 
-def _nearest(places: Iterable[int], guess: int) -> int | None:
-    """The place nearest to the guess, the later one of two; both tools search that way."""
-    return min(places, key=lambda at: (abs(at - guess), at < guess), default=None)
+def _nearest(tries: Sequence[int], guess: int, fits: Callable[[int], bool]) -> int | None:
+    """The place that fits and is nearest to the guess, the later one of two; both tools search that way."""
+    if guess in tries and fits(guess):  # nearly always
+        return guess
+    return min(filter(fits, tries), key=lambda at: (abs(at - guess), at < guess), default=None)
 
 
 def _anchored(hunk: Hunk) -> str:

@@ -105,7 +105,7 @@ def series_files(folder: Path) -> list[Path]:
     """
     try:
         lines = (folder / "series").read_text(encoding="utf-8").splitlines()
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise PatchsetError(f"cannot read the series {folder / 'series'}: {error}") from error
     # quilt: what follows a space (options) or a # does not belong to the name
     names = [line.partition("#")[0].split()[0] for line in lines if line.partition("#")[0].strip()]

@@ -1,119 +1,146 @@
-"""Download an sdist from the configured package index, through unearth, PDM's client."""
+"""Download an sdist from the configured package indexes, through pip.
+
+pip checks the pinned hash before it looks into a file. It then asks the sdist for its metadata, as it does of every sdist, with
+the setuptools that a build has anyway.
+"""
 
 from __future__ import annotations
 
-import logging
+import json
+import os
+import re
+import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from packaging.version import Version
-from unearth.auth import MultiDomainBasicAuth
-from unearth.fetchers.sync import PyPIClient
-from unearth.finder import PackageFinder
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.request import getproxies
 
 from patchset.errors import PatchsetError, Unavailable
 from patchset.pins import Release
-from patchset.sources.settings import DEFAULT, OFFLINE, IndexSettings, redacted, settings
+from patchset.sources.settings import DEFAULT, OFFLINE, IndexSettings, odd, redacted, settings
+
+# What pip takes from upstream: sdists, whatever Python they are for.
+_SDISTS = ("--no-binary", "peft", "--ignore-requires-python")
+# pip, with an end to what an index may answer: of memory, for a page, and of a file. Windows has no such limits.
+_BOUNDED_PIP = """
+import runpy
+try:
+    import resource
+except ModuleNotFoundError:
+    pass
+else:
+    resource.setrlimit(resource.RLIMIT_AS, (2**30, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**28, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
 
 
-def download(release: Release) -> tuple[bytes, str]:
-    """Ask each configured source in turn.
+def download(release: Release) -> bytes:
+    """Ask each configured source in turn for a release's sdist, until one gives the right one.
 
     Returns:
-        The file's bytes, not verified, at most one chunk more than pinned; and the source's name for messages.
+        The file's bytes, of the pinned SHA-256; of a release that is not pinned yet, of the one that the source names.
 
     Raises:
-        PatchsetError: no source gives the file; the message says what was tried and how to do without.
+        PatchsetError: the sources that have a file of that name have another one.
+        Unavailable: no source has it; the message says what was tried and how to do without.
     """
     config = settings()
-    sources = [("find_links", url) for url in config.find_links]
-    if not config.no_index:
-        sources += [("index_urls", url) for url in config.indexes or [DEFAULT]]
-    tried = []
-    log = logging.getLogger("unearth")
-    for kind, url in sources:
-        name = redacted(url) if url else "the default index"
-        complaints = _Complaints()
-        log.addHandler(complaints)
-        try:
-            data = _read(kind, [url] if url else [], config, release)
-        except Exception as error:  # noqa: BLE001 - whatever the client library raises, this source gives nothing
-            tried.append(f"{name} ({redacted(str(error)) or type(error).__name__})")
-            continue
-        finally:
-            log.removeHandler(complaints)
-        if data is not None:
-            return data, name
-        tried.append(f"{name} ({'; '.join(complaints.messages) or f'has no {release.sdist}'})")
-    asked = "; ".join(tried) or "nothing, as no-index is set"
-    raise Unavailable(f"cannot get {release.sdist}; tried {asked}. {OFFLINE}")
+    print(f"fetching {release.sdist}", file=sys.stderr)
+    tried, wrong = [], ""
+    for source in _sources(config):
+        with tempfile.TemporaryDirectory() as scratch:
+            wanted = Path(scratch, "requirements.txt")
+            pinned = f" --hash=sha256:{release.sha256}" if release.sha256 else ""
+            wanted.write_text(f"peft=={release.version}{pinned}\n", "utf-8")
+            options = (*_SDISTS, "--no-deps", "--no-build-isolation", "--dest", scratch)
+            result = _pip(
+                [source], config, "--no-cache-dir", "-vv", "download", *options, "--requirement", str(wanted)
+            )
+            file = Path(scratch, release.sdist)
+            if result.returncode == 0 and file.is_file():
+                return file.read_bytes()
+        if found := re.search(r"Expected sha256 (\w+)\s+Got\s+(\w+)", result.stderr):
+            wrong = wrong or f"{_name(source)} is not the pinned one: expected sha256 {found[1]}, got {found[2]}"
+        tried.append(f"{_name(source)} ({_said(result, [source], config)})")
+    if wrong:
+        raise PatchsetError(
+            f"{release.sdist} as downloaded from {wrong}. Nothing was unpacked or cached; get the file from a source you trust"
+        )
+    raise Unavailable(
+        f"cannot get {release.sdist}; tried {'; '.join(tried) or 'nothing, as no-index is set'}. {OFFLINE}"
+    )
 
 
 def available() -> list[str]:
-    """The releases whose sdists the configured sources list, oldest first; pre-releases left out.
+    """The final releases of ``peft`` that have an sdist on the configured sources, oldest first.
 
     Raises:
         PatchsetError: no source answers.
     """
+    from packaging.version import Version  # late: no build needs it
+
     config = settings()
-    found, tried = set(), []
-    sources = [("find_links", url) for url in config.find_links]
-    if not config.no_index:
-        sources += [("index_urls", url) for url in config.indexes or [DEFAULT]]
-    for kind, url in sources:
-        try:
-            with _finder(kind, [url] if url else [], config) as finder:
-                found |= {str(package.version) for package in finder.find_all_packages("peft")}
-        except Exception as error:  # noqa: BLE001 - as in `download`
-            tried.append(f"{redacted(url) or 'the default index'} ({redacted(str(error)) or type(error).__name__})")
-    if not found:
-        raise PatchsetError(f"no source lists a release of peft; tried {'; '.join(tried) or 'nothing'}")
-    versions = sorted(Version(version) for version in found)
-    return [str(version) for version in versions if not version.is_prerelease]
+    sources = _sources(config)
+    result = _pip(sources, config, "index", "versions", "peft", "--json", *_SDISTS)
+    if result.returncode:
+        asked = "; ".join(map(_name, sources)) or "nothing, as no-index is set"
+        raise PatchsetError(f"no source lists a release of peft; tried {asked} ({_said(result, sources, config)})")
+    return sorted(json.loads(result.stdout)["versions"], key=Version)
 
 
-class _Complaints(logging.Handler):
-    """Keeps what the client library only logs: that it could not read an index page, and why."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(redacted(record.getMessage()))
+def _sources(config: IndexSettings) -> list[tuple[str, str]]:
+    """What is asked, in order: pip's name for its kind, and its address."""
+    links = [("FIND_LINKS", _address(link)) for link in config.find_links]
+    return links if config.no_index else [*links, *(("INDEX_URL", url) for url in config.indexes or [DEFAULT])]
 
 
-@contextmanager
-def _finder(kind: str, urls: list[str], config: IndexSettings) -> Iterator[PackageFinder]:
-    """unearth's finder for peft's sdists in one kind of source, with its client open."""
-    with PyPIClient(
-        trusted_hosts=config.trusted_hosts, verify=config.verify, proxy=config.proxy, follow_redirects=True
-    ) as client:
-        indexes, find_links = (urls, []) if kind == "index_urls" else ([], urls)
-        client.auth = MultiDomainBasicAuth(prompting=False, index_urls=indexes)
-        yield PackageFinder(
-            client,  # type: ignore[arg-type]  # unearth's own client, typed more narrowly than its protocol
-            index_urls=indexes,
-            find_links=find_links,
-            ignore_compatibility=True,
-            no_binary=["peft"],
-        )
+def _name(source: tuple[str, str]) -> str:
+    return redacted(source[1]) or "the default index"
 
 
-def _read(kind: str, urls: list[str], config: IndexSettings, release: Release) -> bytes | None:
-    """The file's bytes, at most one chunk more than pinned; None where this source does not list it."""
-    with _finder(kind, urls, config) as finder:
-        packages = finder.find_all_packages("peft", allow_yanked=True)
-        link = next((package.link for package in packages if package.link.filename == release.sdist), None)
-        if link is None:
-            return None
-        print(f"fetching {link.redacted}", file=sys.stderr)
-        data = bytearray()
-        with finder.session.get_stream(link.normalized) as response:
-            response.raise_for_status()
-            for chunk in response.iter_bytes():
-                data += chunk
-                if len(data) > release.size:
-                    break
-    return bytes(data)
+def _pip(
+    sources: Iterable[tuple[str, str]], config: IndexSettings, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Run pip on these sources; by variables, as a command line can be read by others."""
+    indexes = [url for kind, url in sources if kind == "INDEX_URL"]
+    given = {
+        "PIP_INDEX_URL": "".join(indexes[:1]),
+        "PIP_EXTRA_INDEX_URL": " ".join(indexes[1:]),
+        "PIP_FIND_LINKS": " ".join(url for kind, url in sources if kind == "FIND_LINKS"),
+        "PIP_NO_INDEX": "" if indexes else "1",
+        "PIP_TRUSTED_HOST": " ".join(config.trusted_hosts),
+        # six tries of an index that does not answer take eight seconds
+        "PIP_RETRIES": os.environ.get("PIP_RETRIES", "2"),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        # these would stand against the options; what is empty, pip takes for not set, in a file of its own either
+        "PIP_BUILD_CONSTRAINT": "",
+        "PIP_CONSTRAINT": "",
+        "PIP_ONLY_BINARY": "",
+    }
+    # what a front end says of our backend must not reach the sdist's own
+    front_end = {f"_PYPROJECT_HOOKS_{name}" for name in ("BUILD_BACKEND", "BACKEND_PATH", "BACKEND_PATH_JSON")}
+    rest = {name: value for name, value in os.environ.items() if name not in front_end}
+    command = [sys.executable, "-c", _BOUNDED_PIP, "--no-input", "--no-color", *arguments]
+    return subprocess.run(command, env={**rest, **given}, capture_output=True, text=True, check=False)
+
+
+def _address(link: str) -> str:
+    """A find-links entry that has no space in it."""
+    return link if re.match(r"[a-z]+:", link) else Path(link).expanduser().absolute().as_uri()
+
+
+def _said(result: subprocess.CompletedProcess[str], sources: Iterable[tuple[str, str]], config: IndexSettings) -> str:
+    """What pip says of why it got nothing, for a message: it may quote parts of a URL that it could not take apart."""
+    proxies = [config.proxy, os.environ.get("PIP_PROXY", ""), *getproxies().values()]
+    if any(odd(url) for url in (*(url for _, url in sources), *proxies)):
+        return "its user name or password may hold characters that have to be written as %XX"
+    if "MemoryError" in result.stderr:
+        return "its answer is too large"
+    # of an index that answers with an error, pip tells only who asks for more
+    said = re.findall(r"^\s*Could not fetch URL \S+: (.*?)(?: - skipping)?$", result.stdout, re.MULTILINE)
+    said += re.findall(r"^\s*(?:WARNING|ERROR): (.*)$", result.stderr, re.MULTILINE)
+    said = [re.sub(r"^Retrying .* after connection broken by ", "no answer: ", line) for line in said]
+    said = [line for line in dict.fromkeys(said) if not line.startswith("Location ")]
+    return redacted("; ".join(said or result.stderr.strip().splitlines()[-1:]))

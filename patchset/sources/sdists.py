@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
-
-import platformdirs
 
 from patchset.errors import PatchsetError, Unavailable
 from patchset.files import replace
 from patchset.pins import VENDOR, Release
 from patchset.sources.settings import OFFLINE, find_links_folders
 from patchset.sources.unpack import unpack
+
+_NAME = "peft-patchset"
 
 
 class Sdists:
@@ -40,12 +41,10 @@ class Sdists:
         """
         data = self.on_disk(release)
         if data is None:
-            try:
-                from patchset.sources.download import download  # late: without a download, a build has no client
-            except ModuleNotFoundError as error:
-                raise missing(release, "there is no client to download it with") from error
-            data, source = download(release)
-            self.keep(release, _checked(data, release, f"{release.sdist} from {source}"))
+            from patchset.sources.download import download  # late: most builds need none
+
+            data = download(release)
+            self.keep(release, _checked(data, release, f"{release.sdist} as downloaded"))
         return data
 
     def on_disk(self, release: Release) -> bytes | None:
@@ -66,7 +65,7 @@ class Sdists:
         return self._read[release.sha256]
 
     def find(self, release: Release) -> Path | None:
-        """Where the sdist lies: what was given, ``vendor/``, the cache, or find-links. Not read yet.
+        """Where the sdist lies: what was given, ``vendor/``, the cache, or find-links.
 
         Raises:
             PatchsetError: the given file or folder does not have what was asked for.
@@ -80,9 +79,14 @@ class Sdists:
                 return path
             if path.is_file() and path.name == release.sdist:
                 return path
-        for folder in (VENDOR, cache_dir(), *find_links_folders()):
+        for folder in (VENDOR, cache_dir()):
             if (folder / release.sdist).is_file():
                 return folder / release.sdist
+        for folder in find_links_folders():
+            path = folder / release.sdist
+            # a wrong one there does not stand before the right one elsewhere
+            if path.is_file() and (not release.sha256 or _matches(path.read_bytes(), release)):
+                return path
         return None
 
     def keep(self, release: Release, data: bytes) -> None:
@@ -98,8 +102,16 @@ class Sdists:
 
 def cache_dir() -> Path:
     """Folder of the verified sdists, in the user's cache directory or ``PATCHSET_CACHE``."""
-    given = os.environ.get("PATCHSET_CACHE")
-    return Path(given) if given else platformdirs.user_cache_path("peft-patchset", appauthor=False)
+    if given := os.environ.get("PATCHSET_CACHE"):
+        return Path(given)
+    home = Path.home()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local", _NAME, "Cache")
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / _NAME
+    # an empty or relative one does not count (XDG Base Directory Specification)
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "~")
+    return (base if base.is_absolute() else home / ".cache") / _NAME
 
 
 def missing(release: Release, why: str) -> Unavailable:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import re
 import socket
-import ssl
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from urllib.request import getproxies, url2pathname
 
 # pip's sections, weakest first: https://pip.pypa.io/en/stable/topics/configuration/
 _PIP_SECTIONS = ("global", "install", ":env:")
-# Stands for the index that the client library asks where none is configured.
+# Stands for the index that pip asks where none is configured.
 DEFAULT = ""
 OFFLINE = (
     "To build without a network, put that file into vendor/ or name it, or a folder that holds it, with "
@@ -31,28 +31,24 @@ class IndexSettings:
     """What pip's and uv's settings say about the network.
 
     Attributes:
-        indexes: URLs of indexes with the simple API, `DEFAULT` among them or none at all for the library's own.
+        indexes: URLs of indexes with the simple API, `DEFAULT` among them or none at all for pip's own.
         find_links: folders, files or URLs of pages that list files.
         no_index: look at `find_links` alone.
         trusted_hosts: hosts whose certificate is not checked (pip's ``trusted-host``).
-        proxy: URL of a proxy; None leaves it to ``HTTP_PROXY`` and its like.
-        cert: path of a bundle of CA certificates; None leaves it to the system.
+        proxy: pip's, which it minds itself; its password must not be told.
     """
 
     indexes: list[str] = field(default_factory=list)
     find_links: list[str] = field(default_factory=list)
     no_index: bool = False
     trusted_hosts: list[str] = field(default_factory=list)
-    proxy: str | None = None
-    cert: str | None = None
-
-    @property
-    def verify(self) -> ssl.SSLContext | bool:
-        return ssl.create_default_context(cafile=self.cert) if self.cert else True
+    proxy: str = ""
 
 
 def settings(environ: Mapping[str, str] = os.environ) -> IndexSettings:
     """Read pip's configuration (files and ``PIP_*``) and uv's variables.
+
+    What else pip has been told, of certificates, it minds itself.
 
     The index of either replaces the default one; where both name one, both are asked. What is downloaded is
     checked against the pin, so the order decides nothing but speed.
@@ -63,14 +59,14 @@ def settings(environ: Mapping[str, str] = os.environ) -> IndexSettings:
         find_links=[*_words(environ.get("UV_FIND_LINKS"), ","), *_words(pip.get("find-links"))],
         no_index=any(str(value).lower() in _TRUE for value in (pip.get("no-index"), environ.get("UV_OFFLINE"))),
         trusted_hosts=[*_words(pip.get("trusted-host")), *_words(environ.get("UV_INSECURE_HOST"))],
-        proxy=pip.get("proxy"),
-        cert=pip.get("cert"),
+        proxy=pip.get("proxy", ""),
     )
     extra = [_with_credentials(entry, environ) for entry in _words(environ.get("UV_INDEX"))]
     extra += [*_words(environ.get("UV_EXTRA_INDEX_URL")), *_words(pip.get("extra-index-url"))]
     if extra and not found.indexes:
         found.indexes.append(DEFAULT)
-    found.indexes += extra
+    found.indexes = list(dict.fromkeys(map(_with_quotes, [*found.indexes, *extra])))
+    found.find_links = list(dict.fromkeys(map(_with_quotes, found.find_links)))
     return found
 
 
@@ -97,13 +93,13 @@ def offline(environ: Mapping[str, str] = os.environ) -> str | None:
         if environ.get(name, "").lower() in _TRUE:
             return f"{name} is set"
     for scheme, proxy in getproxies().items():
-        parts = urlsplit(proxy)
-        if scheme not in ("http", "https", "all") or not parts.hostname:
-            continue
         try:
+            parts = urlsplit(proxy)
+            if scheme not in ("http", "https", "all") or not parts.hostname:
+                continue
             socket.create_connection((parts.hostname, parts.port or 80), timeout=5).close()
             return None
-        except TimeoutError:
+        except (TimeoutError, ValueError):  # the download will say what is wrong with it
             return None
         except OSError as error:
             return f"the proxy {redacted(proxy)} does not answer ({error.strerror or error})"
@@ -117,8 +113,39 @@ def offline(environ: Mapping[str, str] = os.environ) -> str | None:
 
 
 def redacted(text: str) -> str:
-    """The text with user names and passwords taken out of its URLs, fit for a message."""
-    return re.sub(r"//[^/\s@]*@", "//", text)
+    """The text with user names, passwords and queries taken out of its URLs, fit for a message.
+
+    Whatever stands before the last @ of a word may be a password, slashes or not; behind that of a repository stands its
+    revision. It becomes one line. urllib3 tells of a URL's path alone, with the query.
+    """
+    line = re.sub(r"(\S*?)//(\S*@\S*)", _without_user, " ".join(text.split()))
+    return re.sub(r"((?://|(?<!\S)/)[^\s?'\"]*)\?[^\s'\")\]>]*", r"\1", line)
+
+
+def _without_user(url: re.Match[str]) -> str:
+    scheme, rest = url.groups()
+    head, _, tail = rest.rpartition("@")
+    revision = ""
+    if "git+" in scheme and "/" in head and "/" not in tail:
+        rest, revision = head, f"@{tail}"
+    return f"{scheme}//{rest.rpartition('@')[2]}{revision}"
+
+
+def odd(url: str) -> bool:
+    """Whether a URL may have a password that ends its host's name for a parser: nothing of it may be told."""
+    try:
+        return "@" in url.partition("//")[2][len(urlsplit(url).netloc) :]
+    except ValueError:
+        return True
+
+
+def _with_quotes(url: str) -> str:
+    """A URL whose user name and password have no @, as pip takes them: the last one ends them."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(url)
+        user, at, host = parts.netloc.rpartition("@")
+        return urlunsplit(parts._replace(netloc=quote(user, safe="%:!$&'()*+,;=") + at + host)) if "@" in user else url
+    return url
 
 
 def _pip_config() -> dict[str, str]:
@@ -150,7 +177,10 @@ def _with_credentials(entry: str, environ: Mapping[str, str]) -> str:
         return entry
     prefix = "UV_INDEX_" + "".join(c if c.isalnum() else "_" for c in name).upper()
     user, password = (environ.get(f"{prefix}_USERNAME"), environ.get(f"{prefix}_PASSWORD"))
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
     if user is None and password is None or "@" in parts.netloc:
         return url
     return urlunsplit(parts._replace(netloc=f"{quote(user or '', '')}:{quote(password or '', '')}@{parts.netloc}"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -47,12 +49,14 @@ class Port:
         base: the release whose series is carried over.
         results: what became of the patches so far, in order.
         head: the work tree's last commit after the last result.
+        through: whether all patches are.
     """
 
     release: Release
     base: str
     results: list[Result]
     head: str = ""
+    through: bool = False
 
     @property
     def patches(self) -> list[Patch]:
@@ -63,13 +67,28 @@ class Port:
         names = {result.name for result in self.results if result.state == UPSTREAM}
         return [patch for patch in self.patches if patch.slug in names]
 
+    @property
+    def waits(self) -> bool:
+        """Whether a human has to resolve a conflict, or has done so."""
+        return bool(self.results) and self.results[-1].state == CONFLICT
+
     def save(self, tree: Path) -> None:
         self.head = git(tree, "rev-parse", "HEAD").strip()
         replace(_state(tree), json.dumps(dataclasses.asdict(self), indent=2))
 
+    def finish(self, tree: Path) -> None:
+        """Forget the port; the work tree is one as `checkout` makes it then."""
+        _state(tree).unlink()
+        kept_sdist(tree, self.release).unlink(missing_ok=True)
+
 
 def _state(tree: Path) -> Path:
     return tree / ".git" / "patchset-adopt.json"
+
+
+def kept_sdist(tree: Path, release: Release) -> Path:
+    """The new release's sdist, which may be nowhere else when the port goes on."""
+    return tree / ".git" / release.sdist
 
 
 def saved(tree: Path) -> Port:
@@ -80,9 +99,14 @@ def saved(tree: Path) -> Port:
     """
     if not _state(tree).is_file():
         raise PatchsetError(f"nothing to go on with in {tree}; `adopt` has not been started or is finished")
-    found = json.loads(_state(tree).read_text("utf-8"))
-    results = [Result(**result) for result in found["results"]]
-    return Port(Release(**found["release"]), found["base"], results, found["head"])
+    try:
+        found = json.loads(_state(tree).read_text("utf-8"))
+        results = [Result(**result) for result in found["results"]]
+        return Port(Release(**found["release"]), found["base"], results, found["head"], found["through"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise PatchsetError(
+            f"{_state(tree)} is not as `adopt` writes it: {error!r}; begin anew with --abort"
+        ) from error
 
 
 def begin(release: Release, base: Release, tree: Path, sdists: Sdists) -> Port:
@@ -100,6 +124,7 @@ def begin(release: Release, base: Release, tree: Path, sdists: Sdists) -> Port:
         new = sdists.unpack(release, scratch)
         start(new, release)
         git(new, "fetch", "--quiet", "--no-tags", str(scratch / "base"), f"HEAD:{BASE}")
+        kept_sdist(new, release).write_bytes(sdists.obtain(release))
         port = Port(release, base.version, [])
         port.save(new)
         new.rename(tree)
@@ -122,6 +147,10 @@ def go_on(port: Port, tree: Path, sdists: Sdists, python: str | None, use_tests:
     Raises:
         PatchsetError: git is in the middle of something, or a patch is not well-formed.
     """
+    if port.through:
+        return True
+    if not port.waits:
+        _undo_half(port, tree)
     if busy(tree):
         raise PatchsetError(
             f"git am is under way in {tree}: resolve the conflicts, `git add` them, `git am --continue` (or "
@@ -134,12 +163,34 @@ def go_on(port: Port, tree: Path, sdists: Sdists, python: str | None, use_tests:
         port.save(tree)
         if result.state == CONFLICT:
             return False
+    port.through = True
+    port.save(tree)
     return True
+
+
+def _undo_half(port: Port, tree: Path) -> None:
+    """Go back to the last patch that is through, if a run died at the next one; what lies there is put aside."""
+    others = git(tree, "ls-files", "-z", "--others", "--exclude-standard").split("\0")[:-1]
+    same = git(tree, "rev-parse", "HEAD").strip() == port.head and not busy(tree)
+    if same and not others and not git(tree, "status", "--porcelain", "--untracked-files=no"):
+        return
+    # git leaves its own lock where it dies; who holds the tree's knows that none is still at work
+    (tree / ".git" / "index.lock").unlink(missing_ok=True)
+    git(tree, "update-ref", "refs/patchset/left", (not busy(tree) and git(tree, "stash", "create").strip()) or "HEAD")
+    shutil.rmtree(tree / ".git" / "rebase-apply", ignore_errors=True)
+    git(tree, "reset", "--quiet", "--hard", port.head)
+    for name in git(tree, "ls-files", "-z", "--others", "--exclude-standard").split("\0")[:-1]:
+        aside = tree / ".git" / "left" / name
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).replace(aside)
+    print(
+        f"going back to where a run died; what lay there: refs/patchset/left and .git/left in {tree}", file=sys.stderr
+    )
 
 
 def _settle(port: Port, tree: Path) -> None:
     """Take over what was done by hand about the conflict that the last run stopped at."""
-    if not port.results or port.results[-1].state != CONFLICT:
+    if not port.waits:
         return
     last = port.results[-1]
     if git(tree, "rev-parse", "HEAD").strip() == port.head:

@@ -16,6 +16,10 @@ from pathlib import Path
 from patchset.checks.patch_tests import Outcome
 from patchset.series.patch import DEP3, Patch
 
+# What upstream's contribution guide asks for where saving or loading changes; it takes its hub.
+_REGRESSION = "`pytest tests/regression/ --regression`"
+_SAVING = ("save_and_load.py", "peft_model.py", "other.py", "hotswap.py", "config.py", "mixed_model.py")
+
 
 @dataclass(frozen=True)
 class Request:
@@ -80,8 +84,8 @@ def _description(patch: Patch) -> str:
 
 def _body(request: Request) -> str:
     bugs = [value for key, value in request.patch.fields if key == "Bug"]
-    issue = "\n".join(f"See {bug}." for bug in bugs) or "Resolves #ISSUE (approved in COMMENT)."
-    parts = [_description(request.patch), issue]
+    parts = [_description(request.patch), "Resolves #ISSUE, approved in COMMENT."]
+    parts += [f"See also {bug}." for bug in bugs]
     if request.needs:
         parts.append(f"This builds on: {'; '.join(request.needs)}. Only the last commit is new.")
     parts += ["## Tests", _tests(request)]
@@ -96,25 +100,51 @@ def _tests(request: Request) -> str:
     ruff = f"`{request.ruff}`: `ruff check` and `ruff format --check` pass on the changed files."
     if request.ruff.startswith("not run"):
         ruff = f"ruff: {request.ruff}."
+    regression = f"\n\n{_REGRESSION}: RESULT" if _saves(request) else ""
     if request.outcomes is None:
-        return f"NOT RUN YET: run `python -m patchset pr` with --tests, or say why not.\n\n{ruff}"
+        return f"NOT RUN YET: run `python -m patchset pr` with --tests, or say why not.{regression}\n\n{ruff}"
     before, after = request.outcomes
     return (
         f"```\n{after.command}\n```\n\n"
-        f"- without the change: {before.summary}\n- with the change: {after.summary}\n\n{ruff}"
+        f"- without the change: {before.summary}\n- with the change: {after.summary}{regression}\n\n{ruff}"
     )
+
+
+def _saves(request: Request) -> bool:
+    """Whether it changes how adapters are saved or loaded, so that upstream wants its regression tests run."""
+    return any(name.startswith("src/") and Path(name).name in _SAVING for name in request.files)
 
 
 def _issue(request: Request) -> str:
-    failing = "" if request.outcomes is None else "\n\nI have tests that show it; they fail on the current code."
-    return (
-        f"Title: {request.patch.title}\n\n{_description(request.patch)}{failing}\n\n"
-        "I intend to provide the pull request. AI assistance was used to find and describe this."
-    )
+    """What upstream's form for bugs asks for, field by field (.github/ISSUE_TEMPLATE/bug-report.yml)."""
+    bugs = "".join(f"\n\nSee also {value}." for key, value in request.patch.fields if key == "Bug")
+    failing = "A test that shows it, which fails on the current code:\n\n" if request.outcomes else ""
+    command = f"```\n{request.outcomes[0].command}\n```\n\n" if request.outcomes else ""
+    return f"""Title: {request.patch.title}
+
+### System Info
+
+VERSIONS of peft, accelerate, transformers, torch and Python, and the platform. Seen at upstream's `{request.base}`.
+
+### Who can help?
+
+### Reproduction
+
+{_description(request.patch)}{bugs}
+
+{failing}{command}REPRODUCER: a few lines, with the whole traceback.
+
+### Expected behavior
+
+EXPECTED, in my own words.
+
+I intend to provide the pull request. AI assistance was used to find and describe this.
+"""
 
 
 def _checklist(request: Request) -> str:
     files = "\n".join(f"- [ ] I have read every changed line of `{name}` and can defend it." for name in request.files)
+    regression = f"- [ ] {_REGRESSION} passes, and RESULT in `body.md` says so.\n" if _saves(request) else ""
     needs = "".join(f"- [ ] Merged before: {title}.\n" for title in request.needs)
     return f"""# Before you submit: {request.patch.title}
 
@@ -124,7 +154,9 @@ breach its policy for AI-assisted contributions (`.ai/AGENTS.md` in its reposito
 - [ ] No open issue or pull request has the same aim.
 - [ ] The issue (`issue.md`, in my own words) is open, and a maintainer has approved it there with `@peft-triage approved`.
 - [ ] `body.md` links the issue and that comment in the place of `#ISSUE` and COMMENT.
-{needs}- [ ] The mails apply to today's main: `git am {" ".join(request.mails)}`.
+- [ ] It is no tiny change by itself: small ones that belong together go into one pull request, with this one's mails.
+- [ ] In `issue.md`, VERSIONS, REPRODUCER and EXPECTED are filled in.
+{needs}{regression}- [ ] The mails apply to today's main: `git am --keep-non-patch {" ".join(request.mails)}`.
 - [ ] I am the author of the commit: `git commit --amend --reset-author`.
 {files}
 - [ ] The tests pass here: the command is in `body.md`, and so do the files' other tests.

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import hashlib
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
@@ -13,11 +14,11 @@ from packaging.version import InvalidVersion, Version
 from patchset.commits.worktree import default_folder
 from patchset.commits.write_back import digest, swap, written
 from patchset.errors import PatchsetError
-from patchset.files import replace
-from patchset.pins import PATCHES, ROOT, Release, edited, load, lock
+from patchset.files import locked, replace
+from patchset.pins import PATCHES, ROOT, Release, edited, load, put_digests
 from patchset.series.patch import Patch
 from patchset.sources.sdists import Sdists
-from patchset.upstream.port import CONFLICT, UPSTREAM, Port, begin, go_on, saved, still_takes
+from patchset.upstream.port import CONFLICT, UPSTREAM, Port, begin, go_on, kept_sdist, saved, still_takes
 from patchset.verbs.options import add_json, add_python
 from patchset.verbs.printing import console, print_json
 
@@ -50,11 +51,19 @@ def run(options: argparse.Namespace) -> int:
         shutil.rmtree(tree)
         shown.print(f"removed {tree.relative_to(ROOT)}; pins and patches are as they were")
         return 0
-    sdists = Sdists(options.sdist, [release])
     with shown.status(f"adopting {release.version}"):
+        kept = str(kept_sdist(tree, release)) if options.go_on and kept_sdist(tree, release).is_file() else None
+        sdists = Sdists(options.sdist or kept, [release])
         port = saved(tree) if options.go_on else _begin(release, tree, sdists)
-        through = go_on(port, tree, sdists, options.python, options.tests or bool(options.python))
-        series = _finish(port, tree, sdists) if through else ""
+        with locked(tree):
+            port = saved(tree)  # anew, as another run may have been at work
+            try:
+                through = go_on(port, tree, sdists, options.python, options.tests or bool(options.python))
+            except BaseException:
+                if not options.go_on:
+                    shutil.rmtree(tree, ignore_errors=True)  # nobody has worked in it yet
+                raise
+            series = _finish(port, tree, sdists) if through else ""
     if options.json:
         print_json({"release": release.version, "base": port.base, "series": series, "patches": port.results})
     else:
@@ -77,7 +86,7 @@ def _begin(release: Release, tree: Path, sdists: Sdists) -> Port:
     if pinned is not None:
         if still_takes(pinned, sdists):
             raise PatchsetError(f"{pinned.version} is pinned, and its series patches/{pinned.series} applies")
-        release = dataclasses.replace(pinned, tree="", wheel="")
+        release = dataclasses.replace(pinned, tree="", wheel="", tagged_wheel="")
         base = max((other for other in pins if other.series == pinned.series), key=lambda r: Version(r.version))
     else:
         data = _sdist(release, sdists)
@@ -100,36 +109,36 @@ def _sdist(release: Release, sdists: Sdists) -> bytes:
     known = download.available()
     if release.version not in known:
         raise PatchsetError(f"the index has no sdist of peft {release.version}; the newest is {known[-1]}")
-    data, source = download.download(release)
+    data = download.download(release)
     if len(data) > release.size:
-        raise PatchsetError(f"{release.sdist} from {source} is larger than {release.size >> 20} MiB; not adopted")
+        raise PatchsetError(f"{release.sdist} is larger than {release.size >> 20} MiB; not adopted")
     return data
 
 
 def _finish(port: Port, tree: Path, sdists: Sdists) -> str:
-    """Write series, pin and changelog; every step may be repeated, and the work tree stays until all are done."""
+    """Write series, changelog and, last, the pins; every step may be repeated, and the work tree stays until then."""
     release = port.release
+    own = bool(release.series)  # it was pinned before, and its line's series did not fit
     shared = [other for other in load() if other.series == release.line and other.version != release.version]
-    own = any(other.version == release.version for other in load())
     with written(release, tree, sdists) as folder:
         name = folder.relative_to(PATCHES).as_posix()
         digests = {} if own else _shared_digests(shared, name, sdists)
         # A series that a release of the line does not take, or that lacks what it still needs, is this release's own.
         fits = not own and not (shared and port.retired) and len(digests) == len(shared)
         series = release.line if fits else release.version
-        digests = {release.version: digest(release, name, sdists), **(digests if series == release.line else {})}
+        pin = dataclasses.replace(release, series=series, tree=digest(release, name, sdists))
         swap(folder, PATCHES / series)
-    _pin(dataclasses.replace(release, series=series, tree=digests[release.version]))
-    lock({version: {"tree": found} for version, found in digests.items()})
-    for patch in port.retired:
-        _retire(patch, port)
-    (tree / ".git" / "patchset-adopt.json").unlink()
+        for patch in port.retired:
+            _retire(patch, port)
+        _pin(pin, digests if fits else {})
+    port.finish(tree)
     return series
 
 
 def _shared_digests(releases: list[Release], series: str, sdists: Sdists) -> dict[str, str]:
     found = {}
     for release in releases:
+        sdists.obtain(release)  # that it cannot be had is no answer
         try:
             found[release.version] = digest(release, series, sdists)
         except PatchsetError:
@@ -137,21 +146,23 @@ def _shared_digests(releases: list[Release], series: str, sdists: Sdists) -> dic
     return found
 
 
-def _pin(release: Release) -> None:
-    """Write a release's pin, in its place among the others."""
+def _pin(release: Release, trees: Mapping[str, str]) -> None:
+    """Write a release's pin, in its place among the others, and the trees' digests of those that share its series."""
     import tomlkit
 
     values = {name: value for name, value in dataclasses.asdict(release).items() if value != ""}
     with edited() as entries:
         place = sum(Version(entry["version"]) < Version(release.version) for entry in entries)
         if place < len(entries) and entries[place]["version"] == release.version:
-            entries[place].pop("wheel", None)
+            for name in ("wheel", "tagged_wheel"):
+                entries[place].pop(name, None)
             entries[place].update(values)
         else:
             table = tomlkit.table()
             table.update(values)
             table.add(tomlkit.nl())
             entries.insert(place, table)
+        put_digests(entries, {version: {"tree": found} for version, found in trees.items()})
 
 
 def _retire(patch: Patch, port: Port) -> None:

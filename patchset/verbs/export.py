@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     with shown.status(f"exporting {release.version}"), _tree(release, sdists, options) as tree:
         with written(release, tree, sdists) as series:
             changes = swap(series, release.series_dir)
-        fits = _fit(release, sdists, options.line)
+            fits = _fit(release, sdists, options.line)
     if options.json:
         print_json({"series": release.series, "patches": changes, "releases": fits})
     else:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from patchset.checks.claims import style
+from patchset.checks.claims import source_only, style
 from patchset.checks.other_tools import Missing
 from patchset.checks.patch_tests import Outcome, interpreter, prove
 from patchset.commits.git import GitError, git
@@ -60,9 +61,12 @@ def run(options: argparse.Namespace) -> int:
     written: list[Kit] = []
     stage = Path(tempfile.mkdtemp(prefix="patchset-pr-"))
     try:
+        # The files that the patches were made from, for three-way merges.
+        ours = stage / "ours"
+        lay_out(release, ours, series_files(release.series_dir), sdists)
         for number, patch in enumerate(to_send(release), 1):
             with console(stderr=True).status(f"{number}: {patch.slug}"):
-                request = _request(patch, release, clone, stage, python, sdists)
+                request = _request(patch, release, clone, stage, python)
                 folder = stage / "kit" / f"{number:02}-{patch.slug}"
                 pull_request.write(folder, request)
             written.append(Kit(folder.name, request.size, request.needs, _tests(request)))
@@ -95,20 +99,42 @@ def _size(patch: Patch) -> int:
     return sum(sum(lines) for lines in counts(patch).values())
 
 
-def _request(
-    patch: Patch, release: Release, clone: Path, stage: Path, python: Path | None, sdists: Sdists
-) -> pull_request.Request:
-    """Try the patch alone on upstream; where it does not apply, or its tests fail so, on top of those before it."""
+def _request(patch: Patch, release: Release, clone: Path, stage: Path, python: Path | None) -> pull_request.Request:
+    """Try the patch on upstream with those whose names it uses; where that does not do, on top of all before it."""
     series = read_series(release.series_dir)
     before = series[: [other.slug for other in series].index(patch.slug)]
     complaints = []
-    for needed in ([], before) if before else ([],):
+    least = needs(patch, before)
+    for needed in (least, before) if least != before else (before,):
         tree = Path(tempfile.mkdtemp(dir=stage)) / "peft"
         try:
-            return _tried(patch, needed, release, clone, tree, python, sdists)
+            return _tried(patch, needed, release, clone, tree, python)
         except PatchsetError as error:
             complaints.append(str(error))
     raise PatchsetError(f"{patch.slug} does not fit upstream: {complaints[-1]}; adopt upstream's next release first")
+
+
+def needs(patch: Patch, before: Sequence[Patch]) -> list[Patch]:
+    """Of the patches before one, those that bring a function or class that it names, and what these need.
+
+    Whether its tests pass on top of them is only known once they ran.
+    """
+    words = set(re.findall(rb"\w+", patch.diff))
+    found: list[Patch] = []
+    for place, other in reversed(list(enumerate(before))):
+        if words & _brought(other) and other not in found:
+            found += [each for each in [*needs(other, before[:place]), other] if each not in found]
+    return [other for other in before if other in found]
+
+
+def _brought(patch: Patch) -> set[bytes]:
+    """The functions and classes that a patch adds outside of tests, and does not only change."""
+    diff = source_only(patch).diff
+    added, removed = (
+        set(re.findall(rb"^%b *(?:def|class) (\w+)" % sign, diff, re.MULTILINE)) for sign in (rb"\+", b"-")
+    )
+    # a method of that name may be anywhere
+    return {name for name in added - removed if not name.startswith(b"__") and name != b"forward"}
 
 
 def _tried(
@@ -118,14 +144,10 @@ def _tried(
     clone: Path,
     tree: Path,
     python: Path | None,
-    sdists: Sdists,
 ) -> pull_request.Request:
     git(tree.parent, "clone", "--quiet", "--shared", "--template=", str(clone.resolve()), str(tree))
     base = git(tree, "rev-parse", "HEAD").strip()
-    # The files that the patches were made from, for three-way merges.
-    ours = tree.parent / "ours"
-    lay_out(release, ours, series_files(release.series_dir), sdists)
-    git(tree, "fetch", "--quiet", "--no-tags", str(ours), "HEAD")
+    git(tree, "fetch", "--quiet", "--no-tags", str(tree.parent.parent / "ours"), "HEAD")
     for other in [*needed, patch]:
         mail = tree.parent / other.path.name
         mail.write_bytes(pull_request.without_fields(other.path.read_bytes()))
@@ -138,10 +160,15 @@ def _tried(
     outcomes: tuple[Outcome, Outcome] | None = None
     if python is not None:
         outcomes = prove(python, tree, patch, "HEAD")
-    try:
-        ruff = style(tree, git(tree, "diff", "--name-only", "HEAD^", "HEAD").splitlines())
-    except Missing as missing:
-        ruff = f"not run: {missing}"
+    files = git(tree, "diff", "--name-only", "HEAD^", "HEAD").splitlines()
+    ruff, complaint = _style(tree, files)
+    if complaint:
+        git(tree, "checkout", "--quiet", "--detach", base)
+        unclean = _style(tree, files)[1]
+        if not unclean:
+            raise PatchsetError(complaint)
+        git(tree, "checkout", "--quiet", "--detach", made[-1].sha)
+        ruff = f"not run: upstream's own files do not pass it ({unclean})"
     return pull_request.Request(
         patch=patch,
         needs=[other.title for other in needed],
@@ -149,9 +176,19 @@ def _tried(
         base=git(tree, "log", "-1", "--format=%h %s", base).strip(),
         outcomes=outcomes,
         ruff=ruff,
-        files=git(tree, "diff", "--name-only", "HEAD^", "HEAD").splitlines(),
+        files=files,
         size=_size(patch),
     )
+
+
+def _style(tree: Path, files: Sequence[str]) -> tuple[str, str]:
+    """What ran, or why not; and what ruff found."""
+    try:
+        return style(tree, files), ""
+    except Missing as missing:
+        return f"not run: {missing}", ""
+    except PatchsetError as error:
+        return "", str(error)
 
 
 def _tests(request: pull_request.Request) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,16 +24,17 @@ EXAMPLE = "release"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--draft", action="store_true", help="without locked digests and a named CHANGELOG")
-    add_output(parser)
+    add_output(parser, "release")  # not `dist`, where single wheels are built
     add_sdist(parser)
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Make the folder; it appears only when all of it is there."""
-    from patchset.dist import index  # late, so that --help is quick
+    from patchset.dist import index, provenance, vex  # late, so that --help is quick
     from patchset.dist.artifacts import scan
     from patchset.dist.build import build_wheels
+    from patchset.wheels.fork import fork
 
     output = Path(options.output)
     if output.exists() and any(output.iterdir()):
@@ -40,6 +43,9 @@ def run(options: argparse.Namespace) -> int:
     notes = release_notes((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), draft=options.draft)
     if not options.draft:
         check_locked(releases)
+    if not fork().issues:
+        note = "pyproject.toml names no address for faults of these wheels; set [tool.patchset.fork]"
+        print(f"note: {note}", file=sys.stderr)
     with staged(output.parent) as scratch:
         fresh = scratch / "dist"
         with console(stderr=True).status("building wheels and sdists"):
@@ -50,9 +56,17 @@ def run(options: argparse.Namespace) -> int:
         if not options.draft:
             index.compare(files, releases)
         index.write(fresh, files)
+        about = {
+            provenance.FILE: provenance.statement(files, releases),
+            vex.FILE: vex.statements(files, releases),
+        }
+        for name, content in about.items():
+            (fresh / name).write_bytes(content)
         # what `sha256sum --check` reads
-        sums = "".join(f"{file.sha256}  {file.path.name}\n" for file in files)
-        (fresh / "SHA256SUMS").write_text(sums, encoding="utf-8")
+        sums = {file.path.name: file.sha256 for file in files}
+        sums |= {name: hashlib.sha256(content).hexdigest() for name, content in about.items()}
+        lines = (f"{digest}  {name}\n" for name, digest in sums.items())
+        (fresh / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
         (fresh / "NOTES.md").write_text(notes + _table(files), encoding="utf-8")
         if output.exists():
             output.rmdir()

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from patchset.checks import claims, other_tools, reproducible
+from patchset.checks import claims, cyclonedx, other_tools, reproducible
+from patchset.dist import constraints
 from patchset.errors import PatchsetError
 from patchset.pins import Release, find, load, lock, select
 from patchset.series import headers
@@ -105,6 +106,7 @@ def verify(release: Release, sdists: Sdists) -> Report:
     """Run the checks that take seconds on one release."""
     report = Report(release.version)
     report.check("pin", lambda: sdists.obtain(release))
+    report.check("build pins", constraints.check)
     report.check("headers", lambda: headers.check(read_series(release.series_dir)))
     report.check("applied upstream", lambda: claims.applied_upstream(release, sdists))
     if report.failed:
@@ -117,6 +119,7 @@ def verify(release: Release, sdists: Sdists) -> Report:
             return report
         digest = tree_digest(ours / release.folder)
         report.check("locked digest", lambda: _compare(release, digest))
+        report.check("SBOM", lambda: cyclonedx.check(release))
         for tool in other_tools.TOOLS:
             report.check(tool, lambda tool=tool: other_tools.check(tool, release, digest, sdists))  # type: ignore[misc]
     return report

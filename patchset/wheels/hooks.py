@@ -9,9 +9,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-from setuptools import build_meta
 
 from patchset.errors import PatchsetError
 from patchset.files import staged
@@ -20,28 +17,17 @@ from patchset.series.tree import Tree, locked_tree
 from patchset.sources.sdists import Sdists
 from patchset.wheels import editable as _editable
 from patchset.wheels import sdist as _sdist
+from patchset.wheels import setup_py
 from patchset.wheels import wheel as _wheel
-
-# The backend of a project without a `build-system` table, as upstream is (PEP 517).
-_SETUPTOOLS: Any = build_meta.__legacy__
 
 
 def wheel(request: Request, output: Path) -> str:
     """Build the wheel into a folder and return its file name."""
     with _tree(request) as tree, tempfile.TemporaryDirectory() as scratch:
         with _inside(tree.path):
-            name = str(_SETUPTOOLS.build_wheel(scratch, {**request.settings, "--build-option": _options(request)}))
-        _finish(Path(scratch, name), output, _wheel.added_files(request.wheel, tree))
-    return name
-
-
-def metadata(request: Request, output: Path) -> str:
-    """Write the wheel's ``.dist-info`` into a folder and return its name."""
-    with _tree(request) as tree:
-        with _inside(tree.path):
-            name = str(_SETUPTOOLS.prepare_metadata_for_build_wheel(str(output), request.settings))
-        _wheel.extend_dist_info(output / name, _wheel.added_files(request.wheel, tree))
-    return name
+            content = setup_py.content(Path(scratch), request.settings, request.wheel.tag)
+        _finish(content, request, tree, output)
+    return request.wheel.file
 
 
 def sdist(request: Request, output: Path) -> str:
@@ -56,8 +42,9 @@ def sdist(request: Request, output: Path) -> str:
             "alone (`uv build --wheel`, `python -m build --wheel`), or the source package without `version=upstream`"
         )
     with tempfile.TemporaryDirectory() as scratch:
-        dist_info = metadata(request, Path(scratch))
-        core_metadata = Path(scratch, dist_info, "METADATA").read_bytes()
+        with _tree(request) as tree, _inside(tree.path):
+            dist_info = setup_py.metadata(Path(scratch), request.settings)
+        core_metadata = _wheel.extend_metadata((dist_info / "METADATA").read_bytes())
         finished = _sdist.write(Path(scratch), request, core_metadata)
         _deliver(finished, output)
     return finished.name
@@ -68,8 +55,8 @@ def editable(request: Request, output: Path) -> str:
     with _tree(request) as tree, tempfile.TemporaryDirectory() as scratch:
         kept = _editable.keep(tree.path, request.wheel)
         with _inside(kept):
-            name = str(_SETUPTOOLS.build_editable(scratch, request.settings))
-        _finish(Path(scratch, name), output, _wheel.added_files(request.wheel, tree))
+            name = str(setup_py.BACKEND.build_editable(scratch, request.settings))
+        _finish(_wheel.read(Path(scratch, name)), request, tree, output, name)
     return name
 
 
@@ -78,14 +65,6 @@ def _tree(request: Request) -> Iterator[Tree]:
     """The patched tree, in a temporary folder of its own."""
     with tempfile.TemporaryDirectory() as scratch:
         yield locked_tree(request.wheel, Path(scratch), Sdists(request.sdist, [request.release]))
-
-
-def _options(request: Request) -> list[str]:
-    """What setuptools' bdist_wheel is told: the user's options, and last what must be as we say."""
-    given = request.settings.get("--build-option", [])
-    tag = [f"--build-number={request.wheel.tag}"] if request.tagged else []
-    # What is rewritten anyway need not be compressed.
-    return [*([given] if isinstance(given, str) else given), "--compression=stored", *tag]
 
 
 @contextlib.contextmanager
@@ -103,12 +82,12 @@ def _inside(folder: Path) -> Iterator[None]:
         os.umask(umask)
 
 
-def _finish(built: Path, output: Path, files: dict[str, bytes]) -> None:
-    """Rewrite setuptools' wheel into ours, and deliver it."""
-    finished = built.parent / "finished" / built.name
-    finished.parent.mkdir()
-    _wheel.rewrite(built, finished, files)
-    _deliver(finished, output)
+def _finish(content: dict[str, bytes], request: Request, tree: Tree, output: Path, name: str = "") -> None:
+    """Write a wheel of setuptools' files and ours, and deliver it."""
+    with staged(output) as scratch:
+        finished = scratch / (name or request.wheel.file)
+        _wheel.write(finished, _wheel.extended(content, request.wheel, tree))
+        finished.replace(output / finished.name)
 
 
 def _deliver(file: Path, folder: Path) -> None:

@@ -1,27 +1,26 @@
-"""What a wheel says about its origin: a CycloneDX document for ``.dist-info/sboms/`` (PEP 770)."""
+"""What a wheel says about its origin: a CycloneDX document for ``.dist-info/sboms/`` (PEP 770).
+
+It is written without the format's own library, which a build would have to download with six more packages; that library
+validates it, in the tests and in `verify`.
+"""
 
 from __future__ import annotations
 
 import json
 import uuid
-from urllib.parse import urlsplit
-
-from cyclonedx.model import AttachedText, HashAlgorithm, HashType, XsUri
-from cyclonedx.model.bom import Bom, BomMetaData
-from cyclonedx.model.component import Component, ComponentType, Diff, PatchClassification, Pedigree
-from cyclonedx.model.component import Patch as CdxPatch
-from cyclonedx.model.issue import IssueClassification, IssueType, IssueTypeSource
-from cyclonedx.model.license import LicenseExpression
-from cyclonedx.output.json import JsonV1Dot6
-from packageurl import PackageURL
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
 
 from patchset.pins import Release, Wheel
 from patchset.series.patch import Patch
+from patchset.wheels.fork import Fork, fork
 
 # Where it lies in .dist-info.
 SBOM = "sboms/peft.cdx.json"
 # DEP-3's origins of a patch in CycloneDX's words; all others are written here.
-_CLASSES = {"upstream": PatchClassification.CHERRY_PICK, "backport": PatchClassification.BACKPORT}
+_CLASSES = {"upstream": "cherry-pick", "backport": "backport"}
+# What the format has, but not JSON: a value that is not said.
+_NOTHING: tuple[object, ...] = (None, "", [], {})
 
 
 def sbom(wheel: Wheel, patches: list[Patch]) -> bytes:
@@ -34,76 +33,108 @@ def sbom(wheel: Wheel, patches: list[Patch]) -> bytes:
         wheel: the wheel.
         patches: the series.
     """
-    release = wheel.release
-    peft = Component(
-        type=ComponentType.LIBRARY,
-        name="peft",
-        version=wheel.version,
-        bom_ref=_purl(wheel).to_string(),
-        purl=_purl(wheel),
-        licenses=[LicenseExpression("Apache-2.0")],
-        pedigree=Pedigree(
-            ancestors=[_ancestor(release)],
-            patches=[_patch(patch) for patch in patches],
-            notes="The patches, in the order in which they were applied (the format keeps none): "
-            + ", ".join(patch.path.name for patch in patches),
-        ),
+    release, ours = wheel.release, fork()
+    pedigree = {
+        "ancestors": [_ancestor(release)],
+        "patches": [_patch(patch) for patch in patches],
+        "notes": "The patches, in the order in which they were applied: "
+        + ", ".join(patch.path.name for patch in patches),
+    }
+    peft = component(
+        wheel.version,
+        purl(wheel),
+        supplier=_said(name=ours.maintainer, contact=[{"email": ours.email}] if ours.email else None),
+        externalReferences=_references(ours),
+        pedigree=pedigree,
     )
-    metadata = BomMetaData(component=peft)
-    metadata.timestamp = None  # type: ignore[assignment]  # the format does not ask for one, the library sets it
-    serial = uuid.uuid5(uuid.NAMESPACE_URL, f"{peft.purl}?sdist={release.sha256}&tree={release.tree}")
-    text = JsonV1Dot6(Bom(metadata=metadata, serial_number=serial)).output_as_string(indent=2)
-    return f"{text}\n".encode()
+    serial = uuid.uuid5(uuid.NAMESPACE_URL, f"{purl(wheel)}?sdist={release.sha256}&tree={release.tree}&by={ours}")
+    return document(serial, metadata={"component": peft}, dependencies=[{"ref": purl(wheel)}])
 
 
-def _purl(wheel: Wheel) -> PackageURL:
-    """What names the wheel; the version alone would name upstream's as well where they share it."""
-    qualifiers = {"file_name": wheel.file} if wheel.tagged else {}
-    return PackageURL(type="pypi", name="peft", version=wheel.version, qualifiers=qualifiers)
+def document(serial: uuid.UUID, **content: Any) -> bytes:
+    """A CycloneDX 1.6 JSON document, the same bytes for the same content."""
+    head = {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": serial.urn,
+        "version": 1,
+    }
+    return f"{json.dumps({**head, **content}, indent=2)}\n".encode()
 
 
-def described(document: str) -> PackageURL:
-    """What a document of ours describes.
+def purl(wheel: Wheel) -> str:
+    """What names the wheel (package URL); the version alone would name upstream's as well where they share it."""
+    return purl_of(wheel.version, wheel.file if wheel.tagged else "")
+
+
+def described(text: str) -> str:
+    """The file name of the tagged wheel that a document of ours describes.
 
     Raises:
         ValueError: it is none.
     """
     try:
-        return PackageURL.from_string(json.loads(document)["metadata"]["component"]["purl"])
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"no component in it: {error!r}") from error
+        named = urlsplit(json.loads(text)["metadata"]["component"]["purl"])
+        return str(parse_qs(named.query)["file_name"][0])
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"no tagged wheel in it: {error!r}") from error
 
 
-def _ancestor(release: Release) -> Component:
-    purl = PackageURL(type="pypi", name="peft", version=release.version, qualifiers={"file_name": release.sdist})
-    return Component(
-        type=ComponentType.LIBRARY,
-        name="peft",
-        version=release.version,
-        bom_ref=purl.to_string(),
-        purl=purl,
-        licenses=[LicenseExpression("Apache-2.0")],
-        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=release.sha256)],
-    )
+def purl_of(version: str, file: str = "") -> str:
+    """Version and file name hold nothing else that the format wants quoted than the plus sign."""
+    return f"pkg:pypi/peft@{quote(version, '')}" + (f"?file_name={quote(file, '')}" if file else "")
 
 
-def _patch(patch: Patch) -> CdxPatch:
+def component(version: str, name: str, **rest: Any) -> dict[str, Any]:
+    """A peft as CycloneDX has it, of that version and package URL."""
+    return {
+        "type": "library",
+        "bom-ref": name,
+        "name": "peft",
+        "version": version,
+        "licenses": [{"expression": "Apache-2.0"}],
+        "purl": name,
+        **_said(**rest),
+    }
+
+
+def _ancestor(release: Release) -> dict[str, Any]:
+    hashes = [{"alg": "SHA-256", "content": release.sha256}]
+    return component(release.version, purl_of(release.version, release.sdist), hashes=hashes)
+
+
+def _references(ours: Fork) -> list[dict[str, str]]:
+    found = {"vcs": ours.source, "issue-tracker": ours.issues}
+    return [{"type": kind, "url": address} for kind, address in found.items() if address]
+
+
+def _patch(patch: Patch) -> dict[str, Any]:
     origin = (patch.field("Origin") or "").partition(",")[0]
-    return CdxPatch(
-        type=_CLASSES.get(origin, PatchClassification.UNOFFICIAL),
-        diff=Diff(text=AttachedText(content=patch.diff.decode(), content_type="text/x-diff")),
-        resolves=[_issue(patch, address) for name, address in patch.fields if name == "Bug"] or [_issue(patch)],
-    )
+    return {
+        "type": _CLASSES.get(origin, "unofficial"),
+        "diff": {"text": {"contentType": "text/x-diff", "content": patch.diff.decode()}},
+        "resolves": issues(patch),
+    }
 
 
-def _issue(patch: Patch, address: str = "") -> IssueType:
+def issues(patch: Patch) -> list[dict[str, Any]]:
+    """What a patch mends, as far as upstream has issues for it; else one without an address."""
+    return [_issue(patch, address) for name, address in patch.fields if name == "Bug"] or [_issue(patch)]
+
+
+def _issue(patch: Patch, address: str = "") -> dict[str, Any]:
     """What a patch mends: upstream's issue where there is one, else its subject alone."""
     project, _, number = urlsplit(address).path.strip("/").rpartition("/issues/")
-    fixed = patch.fixed_at
-    return IssueType(
-        type=IssueClassification.DEFECT,
-        id=number or None,
-        name=patch.subject.partition("] ")[2],
-        source=IssueTypeSource(name=project or None, url=XsUri(address)) if address else None,
-        references=[XsUri(fixed)] if fixed else [],
+    return _said(
+        type="defect",
+        id=number,
+        name=patch.title,
+        source=_said(name=project, url=address),
+        references=[patch.fixed_at] if patch.fixed_at else None,
     )
+
+
+def _said(**fields: Any) -> dict[str, Any]:
+    """The fields that say something."""
+    return {name: value for name, value in fields.items() if value not in _NOTHING}

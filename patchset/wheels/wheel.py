@@ -6,21 +6,20 @@ differ between the builds of zlib that Pythons link.
 
 from __future__ import annotations
 
-import os
+import base64
+import csv
+import hashlib
+import io
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from zipfile import ZIP_STORED, ZipInfo
-
-from wheel.wheelfile import WheelFile
+from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from patchset.pins import Wheel
 from patchset.series.tree import Tree
+from patchset.wheels.fork import fork
 from patchset.wheels.sbom import SBOM, sbom
 
-# 1980-01-01, the first date that a zip file can hold
-_EPOCH = "315532800"
+# the first date that a zip file can hold
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -42,6 +41,7 @@ def notice(wheel: Wheel, tree: Tree) -> str:
         f"{name}\n\n"
         f"This is PEFT {release.version}, Copyright The HuggingFace Team, licensed under the Apache License,\n"
         "Version 2.0, with changes. It is not made, endorsed or supported by Hugging Face.\n\n"
+        f"{fork().notice}\n"
         f"Made from {release.sdist}\n  sha256 {release.sha256}\n\n"
         f"Patches, in the order in which they were applied:\n{patches}\n\n"
         f"Changed files:\n{changes}\n"
@@ -58,55 +58,49 @@ def added_files(wheel: Wheel, tree: Tree) -> dict[str, bytes]:
 
 
 def extend_metadata(metadata: bytes) -> bytes:
-    """Core metadata that lists our NOTICE as well (PEP 639: each file below ``licenses/`` has its field)."""
+    """Core metadata that lists our NOTICE as well (PEP 639: each file below ``licenses/`` has its field), and says whose it is."""
     lines = metadata.splitlines(keepends=True)
     last = max(i for i, line in enumerate(lines) if line.startswith(b"License-File: "))
-    return b"".join([*lines[: last + 1], b"License-File: NOTICE\n", *lines[last + 1 :]])
+    return b"".join([*lines[: last + 1], b"License-File: NOTICE\n", fork().metadata, *lines[last + 1 :]])
 
 
-def extend_dist_info(dist_info: Path, files: dict[str, bytes]) -> None:
-    """Do to an unpacked ``.dist-info`` folder what `rewrite` does to the one in the wheel."""
-    for name, data in files.items():
-        (dist_info / name).parent.mkdir(parents=True, exist_ok=True)
-        (dist_info / name).write_bytes(data)
-    metadata = dist_info / "METADATA"
-    metadata.write_bytes(extend_metadata(metadata.read_bytes()))
+def extended(content: dict[str, bytes], wheel: Wheel, tree: Tree) -> dict[str, bytes]:
+    """setuptools' files of a wheel, with what we add to its ``.dist-info``."""
+    dist_info = f"peft-{wheel.version}.dist-info"
+    added = {f"{dist_info}/{name}": data for name, data in added_files(wheel, tree).items()}
+    metadata = f"{dist_info}/METADATA"
+    return {**content, **added, metadata: extend_metadata(content[metadata])}
 
 
-def rewrite(source: Path, target: Path, files: dict[str, bytes]) -> None:
-    """Write a wheel anew with files added to its ``.dist-info``, reproducibly.
-
-    Args:
-        source: the wheel that setuptools built; checked against its RECORD while it is read.
-        target: the wheel to write, of the same file name in another folder.
-        files: what to add, from `added_files`.
-    """
-    with WheelFile(source) as old:
-        content = {name: old.read(name) for name in old.namelist() if name != old.record_path}
-        content.update({f"{old.dist_info_path}/{name}": data for name, data in files.items()})
-        content[f"{old.dist_info_path}/METADATA"] = extend_metadata(content[f"{old.dist_info_path}/METADATA"])
-    write(target, content)
+def read(wheel: Path) -> dict[str, bytes]:
+    """A wheel's files by name, without RECORD."""
+    record = f"{_dist_info(wheel)}/RECORD"
+    with ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist() if name != record}
 
 
 def write(target: Path, content: dict[str, bytes]) -> None:
     """Write a wheel from its files, without RECORD, which is made anew; the same files give the same bytes."""
-    with _epoch(), WheelFile(target, "w", ZIP_STORED) as new:
-        # PEP 427 recommends that .dist-info comes last.
-        for name in sorted(content, key=lambda name: (name.startswith(f"{new.dist_info_path}/"), name)):
+    dist_info = _dist_info(target)
+    # PEP 427 recommends that .dist-info comes last.
+    names = sorted(content, key=lambda name: (name.startswith(f"{dist_info}/"), name))
+    record = f"{dist_info}/RECORD"
+    lines = [(name, _digest(content[name]), len(content[name])) for name in names]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([*lines, (record, "", "")])
+    with ZipFile(target, "w", ZIP_STORED) as new:
+        for name in [*names, record]:
             entry = ZipInfo(name, _DATE)
             entry.external_attr = (stat.S_IFREG | 0o644) << 16
             entry.create_system = 3  # Unix, on Windows too: the modes are read by it
-            new.writestr(entry, content[name])
+            new.writestr(entry, text.getvalue() if name == record else content[name])
 
 
-@contextmanager
-def _epoch() -> Iterator[None]:
-    """The date of RECORD, which WheelFile writes itself and takes from the environment."""
-    before = os.environ.get("SOURCE_DATE_EPOCH")
-    os.environ["SOURCE_DATE_EPOCH"] = _EPOCH
-    try:
-        yield
-    finally:
-        del os.environ["SOURCE_DATE_EPOCH"]
-        if before is not None:
-            os.environ["SOURCE_DATE_EPOCH"] = before
+def _dist_info(wheel: Path) -> str:
+    """The name of a wheel's ``.dist-info`` folder."""
+    return f"{'-'.join(wheel.name.split('-')[:2])}.dist-info"
+
+
+def _digest(data: bytes) -> str:
+    """A file's digest as RECORD has it (the wheel format): base64 without the equals signs in the end."""
+    return f"sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip('=')}"

@@ -11,7 +11,7 @@ import torch
 import transformers
 from torch import nn
 
-from patchset.audit.calls import affected
+from patchset.audit.calls import Index, affected
 from patchset.audit.classes import read
 from tests.models import tiny
 
@@ -53,7 +53,7 @@ def test_every_call_by_keyword_is_named(name: str) -> None:
     model = build.build().eval()
     types = {type(module) for module in model.modules()}
     files = {inspect.getfile(one) for one in types if ".modeling_" in one.__module__}
-    children = affected([read(Path(file)) for file in sorted(files)])
+    children = affected(Index([read(Path(file)) for file in sorted(files)]))
     named = {child.name for child in children if child.owner in {one.__name__ for one in types}}
     its_own = {_last(name) for name, _ in model.named_modules() if name}
     assert named & its_own == by_keyword(model, build.batch())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,21 +9,9 @@ from pathlib import Path
 import pytest
 
 from patchset.dist.build import build_wheels
-from patchset.pins import ROOT, Release, find, load
+from patchset.pins import Release, find, load
 from patchset.sources.sdists import Sdists
-from tests.patchset.tool import Run, environment
-
-# What a clone holds that the tool reads.
-CHECKOUT = (
-    ".gitattributes",
-    "patchset",
-    "patches",
-    "pyproject.toml",
-    "README.md",
-    "CHANGELOG.md",
-    "LICENSE",
-    "NOTICE",
-)
+from tests.patchset.tool import Run, copied, environment
 
 
 @pytest.fixture(scope="session")
@@ -48,17 +35,7 @@ def wheel(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of the checkout without trees and sdists, for a test to change."""
-    target = tmp_path / "checkout"
-    for name in CHECKOUT:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            target.mkdir(exist_ok=True)
-            shutil.copy(source, target / name)
-    (target / "vendor").mkdir()
-    shutil.copy(ROOT / "vendor" / "releases.toml", target / "vendor")
-    return target
+    return copied(tmp_path / "checkout")
 
 
 @pytest.fixture

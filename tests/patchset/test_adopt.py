@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from patchset.commits.worktree import lay_out
 from patchset.pins import ROOT, find, load
 from patchset.series.patch import read_series
 from patchset.sources.sdists import Sdists
-from tests.patchset.tool import Run, environment
+from tests.patchset.tool import Run, environment, files
 
 STATES = {"applies", "applies with changes", "is already upstream", "conflicts"}
 
@@ -191,3 +192,88 @@ def test_a_pinned_release_that_its_lines_series_does_not_fit(tool: Run, checkout
     assert pinned(checkout, "0.15.2") == pinned(ROOT, "0.15.2")
     assert (checkout / "patches" / "0.15" / "series").read_bytes() == others
     assert tool(checkout, "verify", "0.15.0", "0.15.1", "0.15.2").returncode == 0
+
+
+def test_an_sdist_that_is_given_lasts_beyond_a_conflict(tool: Run, checkout: Path, tmp_path: Path) -> None:
+    travel(checkout, "0.20.0")
+    truth = find("0.20.0", load())
+    given = tmp_path / truth.sdist
+    given.write_bytes(Sdists().obtain(truth))
+    mine = {
+        "PATCHSET_CACHE": str(tmp_path / "cache"),
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": None,
+        "UV_FIND_LINKS": None,
+    }
+    (tmp_path / "cache").mkdir()
+    for release in load():
+        if release.line == "0.19":
+            (tmp_path / "cache" / release.sdist).write_bytes(Sdists().obtain(release))
+    result = tool(checkout, "adopt", "0.20.0", "--sdist", str(given), "--json", **mine)
+    given.unlink()
+    (tmp_path / "cache" / truth.sdist).unlink(missing_ok=True)
+    tree = checkout / "vendor" / "work-0.20.0"
+    while result.returncode == 1:
+        assert json.loads(result.stdout)["patches"][-1]["state"] == "conflicts", result.stderr
+        git(tree, "am", "--skip")
+        result = tool(checkout, "adopt", "0.20.0", "--continue", "--json", **mine)
+    assert result.returncode == 0, result.stderr
+
+
+def test_an_adoption_that_fails_leaves_nothing(tool: Run, checkout: Path) -> None:
+    """No environment for the tests, seen at the first patch that does not fit."""
+    travel(checkout, "0.20.0")
+    before = files(checkout)
+    result = tool(checkout, "adopt", "0.20.0", "--tests")
+    assert "error: --tests: no environment" in result.stderr
+    assert files(checkout) == before
+
+
+def test_going_on_where_a_run_died(tool: Run, checkout: Path) -> None:
+    """Killed after a patch was committed and before that was written down: it is not taken for upstream's own."""
+    travel(checkout, "0.21.2")
+    second = Path(shutil.copytree(checkout, checkout.parent / "second"))
+    assert tool(checkout, "adopt", "0.21.2").returncode == 0
+    dying = (
+        "import os, patchset.upstream.port as port, patchset.__main__ as main\n"
+        "carried = []\n"
+        "def carry(port_, patch, tree, *more, carry=port._carry):\n"
+        "    result = carry(port_, patch, tree, *more)\n"
+        "    carried.append(result.state)\n"
+        "    if carried.count('applies') == 2:\n"
+        "        (tree / '.git' / 'index.lock').touch()\n"
+        "        (tree / 'half.py').touch()\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "    return result\n"
+        "port._carry = carry\n"
+        "main.main(['adopt', '0.21.2'])\n"
+    )
+    died = subprocess.run([sys.executable, "-c", dying], cwd=second, env=environment(), check=False)
+    assert died.returncode == -9
+    result = tool(second, "adopt", "0.21.2", "--continue")
+    assert result.returncode == 0, result.stderr
+    tree = second / "vendor" / "work-0.21.2"
+    assert (tree / ".git" / "left" / "half.py").exists()
+    for name in ("patches", "vendor/releases.toml", "CHANGELOG.md"):
+        compared = subprocess.run(["diff", "-r", checkout / name, second / name], capture_output=True, check=False)
+        assert compared.returncode == 0, compared.stdout
+
+
+def test_finishing_where_a_run_died(tool: Run, checkout: Path, tmp_path: Path) -> None:
+    """Killed at any step between the first change of the checkout and the last: going on gives what it would have."""
+    travel(checkout, "0.21.2")
+    copies = [Path(shutil.copytree(checkout, tmp_path / step)) for step in ("_pin", "finish")]
+    assert tool(checkout, "adopt", "0.21.2").returncode == 0
+    for copy in copies:
+        place = "port.Port" if copy.name == "finish" else "adopt"
+        dying = (
+            "import os, patchset.upstream.port as port, patchset.verbs.adopt as adopt, patchset.__main__ as main\n"
+            f"{place}.{copy.name} = lambda *arguments: os.kill(os.getpid(), 9)\n"
+            "main.main(['adopt', '0.21.2'])\n"
+        )
+        assert subprocess.run([sys.executable, "-c", dying], cwd=copy, env=environment(), check=False).returncode == -9
+        result = tool(copy, "adopt", "0.21.2", "--continue")
+        assert result.returncode == 0, result.stderr
+        for name in ("patches", "vendor/releases.toml", "CHANGELOG.md"):
+            compared = subprocess.run(["diff", "-r", checkout / name, copy / name], capture_output=True, check=False)
+            assert compared.returncode == 0, compared.stdout

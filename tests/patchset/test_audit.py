@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from patchset.audit.calls import Child, affected
+from patchset.audit.calls import Child, Index, affected
 from patchset.audit.classes import read
+from patchset.pins import ROOT
 from tests.patchset.tool import Run
 
 HEAD = "import torch\nfrom torch import nn\n\n\n"
@@ -41,7 +44,7 @@ def found(folder: Path, text: str, *, others: dict[str, str] | None = None) -> l
     sources = {"modeling_mine.py": text, **(others or {})}
     for name, content in sources.items():
         (folder / name).write_text(HEAD + content)
-    return list(affected([read(folder / name) for name in sources]))
+    return list(affected(Index([read(folder / name) for name in sources])))
 
 
 def paths(folder: Path, init: str, forward: str, more: str = "") -> dict[str, tuple[str, ...]]:
@@ -152,6 +155,87 @@ def test_lists(tmp_path: Path, call: str) -> None:
 def test_aliases(tmp_path: Path, call: str, path: list[str]) -> None:
     init = "self.one = nn.Linear(8, 8); self.two = nn.Linear(8, 8)"
     assert list(paths(tmp_path, init, call)) == path
+
+
+@pytest.mark.parametrize(
+    ("methods", "call", "paths"),
+    [
+        ("def get_decoder(self): return self.decoder", "self.get_decoder()(x=1, y=2)", []),
+        ("def get_decoder(self): return self.decoder", "self.get_decoder()(y=2)", ["decoder"]),
+        ("def get_decoder(self): return self.decoder", "d = self.get_decoder()\n        d(y=2)", ["decoder"]),
+        ("def get_decoder(self):\n        return self.decoder if self.a else self.encoder", "self.get_decoder()(y=2)", ["decoder", "encoder"]),
+        ("def get_part(self, name): return getattr(self, 'decoder')", "self.get_part('a')(y=2)", ["decoder"]),
+        ("@property\n    def inner(self): return self.decoder", "self.inner(y=2)", ["decoder"]),
+        ("@functools.cached_property\n    def inner(self): return self.layers", "self.inner[0](y=2)", ["layers.<n>"]),
+        ("@property\n    def inner(self): return self.get()\n    def get(self): return self.decoder", "self.inner(y=2)", ["decoder"]),
+        ("@property\n    def inner(self): return self.decoder.part", "self.inner(y=2)", ["decoder.part"]),
+        ("def get_part(self): return self.decoder.get_part()", "self.get_part()(y=2)", ["decoder.part"]),
+        # what they return cannot be seen, is no module, or is not what they return
+        ("def get_decoder(self): return find(self)", "self.get_decoder()(y=2)", []),
+        ("def get_decoder(self): return self", "self.get_decoder()(y=2)", []),
+        ("def get_decoder(self): return self.get_decoder()", "self.get_decoder()(y=2)", []),
+        ("@property\n    def inner(self):\n        def f(): return self.decoder\n        return f", "self.inner(y=2)", []),
+        ("@property\n    def inner(self): return self.size", "self.inner(y=2)", []),
+    ],
+)  # fmt: skip
+def test_methods_and_properties_that_say_what_they_return(
+    tmp_path: Path, methods: str, call: str, paths: list[str]
+) -> None:
+    (tmp_path / "modeling_a.py").write_text(
+        f"""
+class Part(nn.Module):
+    def __init__(self):
+        self.part = nn.Linear(2, 2)
+
+    def get_part(self):
+        return self.part
+
+
+class Model(nn.Module):
+    def __init__(self):
+        self.decoder, self.size = Part(), 3
+        self.decoder = Part()
+        self.encoder = Part()
+        self.layers = nn.ModuleList([Part()])
+
+    {methods}
+
+    def forward(self, a):
+        {call}
+"""
+    )
+    found = affected(Index([read(tmp_path / "modeling_a.py")]))
+    assert sorted(child.path for child in found) == paths
+
+
+def test_a_base_says_what_its_method_returns(tmp_path: Path) -> None:
+    (tmp_path / "modeling_a.py").write_text(
+        """
+class Base(nn.Module):
+    def get_decoder(self):
+        return self.model
+
+class Model(Base):
+    def __init__(self):
+        self.model = nn.Linear(2, 2)
+
+    def forward(self, a):
+        return self.get_decoder()(input=a)
+
+class Other(Base):
+    def __init__(self):
+        self.model = nn.Linear(2, 2)
+        self.other = nn.Linear(2, 2)
+
+    def get_decoder(self):
+        return self.other
+
+    def forward(self, a):
+        return self.get_decoder()(input=a)
+"""
+    )
+    found = affected(Index([read(tmp_path / "modeling_a.py")]))
+    assert [(child.owner, child.path) for child in found] == [("Model", "model"), ("Other", "other")]
 
 
 def test_nested(tmp_path: Path) -> None:
@@ -293,3 +377,150 @@ def test_bad_input(tool: Run, checkout: Path, tmp_path: Path) -> None:
         assert message in result.stderr
         assert result.stderr.startswith("error: ")
         assert len(result.stderr.splitlines()) == 1
+
+
+GEMMA = """
+class GemmaModel(PreTrainedModel):
+    def __init__(self, config):
+        self.vision_tower = AutoModel.from_config(config.vision_config)
+        self.embeddings = GemmaEmbeddings(config)
+        self.lm_head = nn.Linear(2, 2)
+
+    def forward(self, pixel_values):
+        return self.lm_head(self.embeddings(self.vision_tower(pixel_values=pixel_values)))
+
+
+class GemmaEmbeddings(nn.Module):
+    def __init__(self, config):
+        self.word_embeddings = nn.Embedding(2, 2)
+        self.is_embeddings = config.is_embeddings
+"""
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Path:
+    """An environment whose transformers has one model; and peft, by its metadata."""
+    subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, tmp_path / "venv"], check=True)
+    (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    for folder, name, text in (
+        ("transformers", "__init__.py", ""),
+        ("transformers/models/gemma9", "modeling_gemma9.py", GEMMA),
+        ("transformers/models/gemma9", "configuration_gemma9.py", 'class A:\n    model_type = "gemma9_text"\n'),
+    ):
+        (site / folder).mkdir(parents=True, exist_ok=True)
+        (site / folder / name).write_text(text)
+    return tmp_path / "venv" / "bin" / "python"
+
+
+def has_peft(python: Path, version: str) -> None:
+    (site,) = python.parent.parent.glob("lib/python*/site-packages")
+    for old in site.glob("peft-*.dist-info"):
+        shutil.rmtree(old)
+    (site / f"peft-{version}.dist-info").mkdir()
+    (site / f"peft-{version}.dist-info" / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: peft\nVersion: {version}\n"
+    )
+
+
+CONFIGURATIONS = {
+    "adapter_config.json": '{"peft_type": "LORA", "base_model_name_or_path": "BASE", "modules_to_save": [NAMES]}',
+    "axolotl.yaml": "base_model: BASE\nadapter: lora\nlora_modules_to_save: [NAMES]\n",
+    "llamafactory.yaml": "model_name_or_path: BASE\nfinetuning_type: lora\nadditional_target: NAMES\n",
+    "swift.yml": "model: BASE\nmodules_to_save: [NAMES]\n",
+}
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_will_it_run(tool: Run, checkout: Path, python: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "config.json").write_text(
+        '{"model_type": "gemma9", "text_config": {"model_type": "gemma9_text"}}'
+    )
+
+    def audit(names: str, *options: str, base: str = "base") -> subprocess.CompletedProcess[str]:
+        quoted = ", ".join(f'"{one}"' for one in names.split(",")) if name.endswith(".json") else names
+        (tmp_path / name).write_text(CONFIGURATIONS[name].replace("BASE", base).replace("NAMES", quoted))
+        return tool(checkout, "audit", str(tmp_path / name), "--python", str(python), *options)
+
+    for version, status in (("0.18.1", 1), ("0.20.0", 0), ("0.18.1+kwargs.1", 0)):
+        has_peft(python, version)
+        result = audit("vision_tower,lm_head")
+        assert result.returncode == status, result.stdout + result.stderr
+        assert "of gemma9\n" in result.stdout
+        called = "vision_tower: called by keyword only (GemmaModel, modeling_gemma9.py, line 9)"
+        assert f"{called}; stock PEFT 0.15.0 to 0.19.1 fails at that" in result.stdout
+        assert "lm_head: nothing is wrong with it" in result.stdout
+        assert ("will not work with the installed peft 0.18.1, stock" in result.stdout) == bool(status)
+        assert (f"nothing here stops the installed peft {version}" in result.stdout) == (not status)
+    has_peft(python, "0.20.0")
+    nested = audit("embeddings")
+    assert nested.returncode == 1
+    assert (
+        "embeddings: means modules inside of itself too (GemmaModel); stock PEFT 0.15.0 to 0.21.2 leaves"
+        in nested.stdout
+    )
+    assert audit("lm_head").returncode == 0
+    assert "nothing: no class that was read has a module of that name" in audit("nothing").stdout
+    unknown = audit("lm_head", base="google/gemma-9")
+    assert unknown.returncode == 1
+    assert "name transformers' folder of the model with --model" in unknown.stderr
+    found = json.loads(audit("vision_tower", "--model", "gemma9", "--json", base="google/gemma-9").stdout)
+    assert (found["models"], found["runs"], found["names"][0]["faults"]) == (["gemma9"], True, ["forward-kwargs"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("a.json", "{", "cannot read"),
+        ("a.json", "[]", "holds no names and values"),
+        ("a.yaml", "a: [", "cannot read"),
+        ("a.yaml", "a: 1", "is no configuration of an adapter"),
+        ("a.yaml", "modules_to_save: 3", "must be a list of names"),
+        ("a.yaml", "modules_to_save: [3]", "must be a list of names"),
+        ("a.yml", "modules_to_save: [a]", "name transformers' folder of the model with --model"),
+    ],
+)
+def test_configurations_that_are_none(
+    tool: Run, checkout: Path, python: Path, tmp_path: Path, name: str, text: str, why: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    result = tool(checkout, "audit", str(tmp_path / name), "--python", str(python))
+    assert result.returncode == 1
+    assert why in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_configuration_without_names(tool: Run, checkout: Path, python: Path, tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA", "modules_to_save": null}')
+    result = tool(checkout, "audit", str(tmp_path / "adapter_config.json"), "--python", str(python))
+    assert result.returncode == 0
+    assert "no module is trained whole" in result.stdout
+
+
+def test_what_the_installed_peft_does(tool: Run, checkout: Path, python: Path) -> None:
+    for version, calls, inside in (("0.18.1", True, True), ("0.20.0", False, True), ("0.18.1+kwargs.1", False, False)):
+        has_peft(python, version)
+        result = tool(checkout, "audit", "--python", str(python))
+        assert result.returncode == 1
+        (first, second) = (line for line in result.stdout.splitlines() if line.startswith("stock PEFT"))
+        assert first.startswith("stock PEFT 0.15.0 to 0.19.1 fails at them")
+        assert f"peft {version}, " in first
+        assert first.endswith(", does):" if calls else ", does not):")
+        assert second.startswith("stock PEFT 0.15.0 to 0.21.2 trains only a part")
+        assert second.endswith(", does):" if inside else ", does not):")
+        assert result.stdout.splitlines()[-1] == "  gemma9: embeddings"
+
+
+def test_the_page_says_what_was_measured() -> None:
+    """Recall and precision are those of the last comparison with the zoo, and those of its rows."""
+    found = json.loads((ROOT / "tests" / "evidence" / "results" / "audit.json").read_text())
+    assert {key: sum(len(row.get(key, ())) for row in found["rows"]) for key in ("found", "missed", "more")} == {
+        key: found[key] for key in ("found", "missed", "more")
+    }
+    crash = found["found"] + found["missed"]
+    page = " ".join((ROOT / "docs" / "auditing.md").read_text().split())
+    assert f"on the {found['types']} model types" in page
+    assert f"of the {crash} names that crash with stock {found['versions']['peft']}, type by type" in page
+    assert f"audit finds {found['found']}, a recall of {found['found'] / crash:.1%}".replace("%", " %") in page
+    assert f"names {found['more']} more" in page
+    assert f"a precision of {found['found'] / (found['found'] + found['more']):.1%}".replace("%", " %") in page

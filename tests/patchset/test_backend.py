@@ -19,6 +19,7 @@ from wheel.wheelfile import WheelFile
 from patchset.errors import PatchsetError
 from patchset.pins import Release, load
 from patchset.sources.unpack import unpack
+from patchset.wheels.fork import fork
 from tests.patchset.tool import environment, files
 
 WHEEL = "peft-0.18.1+kwargs.1-py3-none-any.whl"
@@ -83,7 +84,7 @@ def test_our_sdist_builds_with_no_index_and_no_cache(wheel: Path, checkout: Path
 def test_needs_a_client_only_to_download(checkout: Path, tmp_path: Path) -> None:
     code = "from patchset import backend; print(backend.get_requires_for_build_wheel())"
     empty = run(sys.executable, "-c", code, cwd=checkout, PATCHSET_CACHE=str(tmp_path))
-    assert "unearth==" in done(empty)
+    assert "pip==" in done(empty)
     assert done(run(sys.executable, "-c", code, cwd=checkout)).strip() in ("[]", done(empty).strip())
 
 
@@ -92,7 +93,7 @@ def test_a_damaged_cache_entry_is_downloaded_anew(checkout: Path, tmp_path: Path
     (tmp_path / load()[-1].sdist).write_bytes(b"half of it")
     code = "from patchset import backend; print(backend.get_requires_for_build_wheel())"
     alone = {"PATCHSET_CACHE": str(tmp_path), "PIP_FIND_LINKS": None, "UV_FIND_LINKS": None}
-    assert "unearth==" in done(run(sys.executable, "-c", code, cwd=checkout, **alone))
+    assert "pip==" in done(run(sys.executable, "-c", code, cwd=checkout, **alone))
     assert not list(tmp_path.glob("*.tar.gz"))
 
 
@@ -165,7 +166,7 @@ def metadata(path: Path) -> Message:
 def test_upstreams_metadata_come_through(wheel: Path, stock_wheel: Path) -> None:
     ours, stock = metadata(wheel), metadata(stock_wheel)
     assert ours["Version"] == "0.18.1+kwargs.1"
-    added = [("License-File", "NOTICE")]
+    added = [("License-File", "NOTICE"), ("Maintainer", fork().maintainer)]
     expected = [(key, ours["Version"] if key == "Version" else value) for key, value in stock.items()]
     assert [item for item in ours.items() if item not in added] == expected
     assert ours.get_payload() == stock.get_payload()
@@ -189,12 +190,32 @@ def test_contents_are_stocks_but_for_the_patches(wheel: Path, stock_wheel: Path)
         assert b"# Changed from peft 0.18.1 by 0.18.1+kwargs.1" in mine[name].splitlines()[-1]
 
 
-def test_prepared_metadata_are_the_wheels(wheel: Path, checkout: Path, tmp_path: Path) -> None:
-    name = done(run(*hook(checkout, "prepare_metadata_for_build_wheel", tmp_path / "m"), cwd=checkout)).split()[-1]
-    folder = tmp_path / "m" / name
-    with ZipFile(wheel) as archive:
-        for path in filter(Path.is_file, folder.rglob("*")):
-            assert archive.read(f"{name}/{path.relative_to(folder).as_posix()}") == path.read_bytes()
+COUNTED = """
+import os
+_locked_tree = locked_tree
+def locked_tree(*arguments):
+    with open(os.environ["COUNTED"], "a") as file:
+        file.write("once\\n")
+    return _locked_tree(*arguments)
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        (*PIP_WHEEL, "out", "."),
+        (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", "out", "."),
+        ("uv", "pip", "install", "--quiet", "--no-deps", "--no-cache", "--target", "out", "."),
+        ("uv", "build", "--quiet", "--wheel", "-o", "out"),
+    ],
+    ids=["pip wheel", "pip install", "uv pip install", "uv build"],
+)
+def test_a_build_patches_one_tree(checkout: Path, tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Where metadata are wanted first, front ends build the wheel and read them from it, as there is no other hook."""
+    with (checkout / "patchset" / "series" / "tree.py").open("a") as file:
+        file.write(COUNTED)
+    done(run(*command, cwd=checkout, COUNTED=str(tmp_path / "counted")))
+    assert (tmp_path / "counted").read_text() == "once\n"
 
 
 def test_builds_leave_the_checkout_alone(checkout: Path, tmp_path: Path) -> None:

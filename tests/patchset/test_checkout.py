@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -10,13 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from patchset.commits.git import git as run_git
 from patchset.commits.mails import slugify
 from patchset.pins import Release, load
+from patchset.sources.unpack import unpack
 from tests.patchset.tool import Run, environment
 
 Git = Callable[..., str]
 LINES = sorted({release.series: release.version for release in load()}.items())
 TITLES = ("Let training wrappers be", "Let trainable tokens be")
+ME = {f"GIT_{role}_{part}": "me" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
 
 # Settings that change what `git format-patch` or `git am` write; a maintainer may have any of them.
 HOSTILE = """
@@ -76,6 +80,64 @@ def patches(checkout: Path) -> dict[str, bytes]:
 
 def other(tree: Path) -> Path:
     return tree / "src" / "peft" / "utils" / "other.py"
+
+
+def test_attributes_of_the_sdist_change_no_bytes_and_run_nothing(
+    tool: Run, checkout: Path, tmp_path: Path, release: Release, sdist: bytes, git: Git
+) -> None:
+    """A made-up sdist that asks for filters, line ends and a program to watch the files, and a maintainer who has them."""
+    tree = unpack(sdist, tmp_path, release.folder)
+    hostile = "[attr]evil filter=evil\n* evil text eol=crlf ident working-tree-encoding=UTF-16 merge=evil diff=evil\n"
+    (tree / ".gitattributes").write_text(hostile)
+    (tree / "src" / "peft" / ".gitattributes").write_text("*.py filter=evil text eol=crlf ident export-subst\n")
+    (tree / ".gitmodules").write_text('[submodule "x"]\n\tpath = x\n\turl = ext::touch ran\n\tupdate = !touch ran\n')
+    (tree / "ends.txt").write_bytes(b"a\r\nb\n$Id$\n")
+    given = tmp_path / release.sdist
+    subprocess.run(["tar", "czf", given, release.folder], cwd=tmp_path, check=True)
+    pins = checkout / "vendor" / "releases.toml"
+    data = given.read_bytes()
+    text = pins.read_text().replace(release.sha256, hashlib.sha256(data).hexdigest())
+    pins.write_text(text.replace(f"size = {release.size}\n", f"size = {len(data)}\n"))
+    ran = tmp_path / "ran"
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {ran}\ncat\n")
+    program.chmod(0o755)
+    config = (
+        f'[core]\n\tfsmonitor = {program}\n[filter "evil"]\n\tclean = {program}\n\tsmudge = {program}\n\trequired = true\n'
+        f'[diff "evil"]\n\tcommand = {program}\n\ttextconv = {program}\n[merge "evil"]\n\tdriver = {program}\n'
+        f"[core]\n\thooksPath = {tmp_path / 'hooks'}\n"
+    )
+    (tmp_path / "gitconfig").write_text(config)
+    (tmp_path / "hooks").mkdir()
+    for name in ("post-index-change", "pre-commit", "post-commit", "applypatch-msg", "post-checkout"):
+        shutil.copy(program, tmp_path / "hooks" / name)
+    mine = {"GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig")}
+    result = tool(checkout, "checkout", release.version, "tree", "--sdist", str(given), **mine)
+    assert result.returncode == 0, result.stderr
+    with (checkout / "tree" / ".git" / "config").open("a") as own:
+        own.write(config)
+    result = tool(checkout, "export", release.version, "tree", "--sdist", str(given), **mine)
+    assert result.returncode == 0, result.stderr
+    assert "changed" not in result.stdout.replace("unchanged", "")
+    assert not ran.exists(), "nothing of theirs ran"
+    for name in (".gitattributes", "ends.txt", "setup.py"):
+        assert (checkout / "tree" / name).read_bytes() == (tree / name).read_bytes()
+        stored = subprocess.run(
+            ["git", "cat-file", "blob", f"stock:{name}"], cwd=checkout / "tree", check=True, capture_output=True
+        )
+        assert stored.stdout == (tree / name).read_bytes()
+
+
+def test_no_variable_of_gits_is_handed_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """git lists those that lead to another repository."""
+    run_git(tmp_path, "init", "--quiet")
+    names = run_git(tmp_path, "rev-parse", "--local-env-vars").split()
+    assert "GIT_DIR" in names
+    for name in (*names, "GIT_EXTERNAL_DIFF", "GIT_SSH_COMMAND", "GIT_TRACE2_EVENT", "GIT_TEMPLATE_DIR"):
+        monkeypatch.setenv(name, "/nowhere")
+    assert run_git(tmp_path, "rev-parse", "--show-toplevel").strip() == str(tmp_path.resolve())
+    shown = run_git(tmp_path, "-c", "alias.env=!env", "env")
+    assert "/nowhere" not in shown
 
 
 @pytest.mark.parametrize(("series", "version"), LINES)
@@ -220,6 +282,94 @@ def test_refused_exports_change_nothing(
     assert patches(checkout) == before
 
 
+AGAIN = "git am would not make the same commit of its patch again: "
+
+
+COME_BACK = (
+    "[LoRA] Fix it",
+    "[LoRA] [Tokens] Fix: re: it",
+    "Löse es\n\nMit Umlauten: äöü, 中文.\n\n-- no signature\nDiff -x\n>From here",
+    "Fix it\n\nBody.\n\nSubject: none\nDate: none\nFrom: none",
+)
+REFUSED = {
+    "Re: Fix it": "its subject would be 'Fix it', not 'Re: Fix it'",
+    "[PATCH 1/2] Fix it": "its subject would be 'Fix it', not '[PATCH 1/2] Fix it'",
+    "Fix\nit": "its subject would be 'Fix it', not 'Fix'",
+    "Fix it\n\nA rule:\n---\nlost": "its message would change at the line '---'",
+    "Fix it\n\n--- a/setup.py\n+++ b/setup.py": "its message would change at the line '--- a/setup.py'",
+    "Fix it\n\nIndex: src": "its message would change at the line 'Index: src'",
+    "Fix it\n\ndiff -u a b": "its message would change at the line 'diff -u a b'",
+    "Fix it\n\nFrom: Another <another@example.org>\n\nText.": "its author would be 'Another <another@example.org>'",
+    "Fix it\n\nSubject: Another\n\nText.": "its subject would be 'Another', not 'Fix it'",
+    "Fix it\n\nDate: Mon, 1 Jan 2001 00:00:00 +0000\n\nText.": "its date would be '978307200 +0000'",
+    "Fix it\n\nA line\r\nends so.": "its message would change at the line 'A line\\r'",
+    "Fix it\n\nFrom abc Mon Sep 17 00:00:00 2001\nFrom: a <a@b>\n\nx": (
+        "another mail would begin at the line 'From abc Mon Sep 17 00:00:00 2001'"
+    ),
+}
+
+
+def one_commit(checkout: Path, git: Git, tool: Run) -> Path:
+    """A work tree with one short commit on stock."""
+    tool(checkout, "checkout", "0.18.1", "tree")
+    tree = checkout / "tree"
+    git(tree, "reset", "--quiet", "--hard", "stock")
+    other(tree).write_text(f"{other(tree).read_text()}# more\n")
+    git(tree, "commit", "--quiet", "--all", "--message", "More")
+    return tree
+
+
+def reword(tree: Path, git: Git, message: str) -> None:
+    (tree / ".git" / "message").write_bytes(f"{message}\n".encode())
+    git(tree, "commit", "--quiet", "--amend", "--cleanup=verbatim", "--file", ".git/message")
+
+
+def test_messages_come_back(tool: Run, checkout: Path, git: Git) -> None:
+    tree = one_commit(checkout, git, tool)
+    for number, message in enumerate(COME_BACK):
+        reword(tree, git, message)
+        result = tool(checkout, "export", "0.18.1", "tree")
+        assert result.returncode == 0, result.stderr
+        again = checkout / f"again{number}"
+        assert tool(checkout, "checkout", "0.18.1", again.name).returncode == 0
+        shown = [git(folder, "log", "-1", "--format=%B%an%ae%ad", "stock..HEAD") for folder in (tree, again)]
+        assert shown[0] == shown[1]
+
+
+def test_messages_that_would_not_come_back_are_refused(tool: Run, checkout: Path, git: Git) -> None:
+    tree = one_commit(checkout, git, tool)
+    before = patches(checkout)
+    for message, complaint in REFUSED.items():
+        reword(tree, git, message)
+        result = tool(checkout, "export", "0.18.1", "tree")
+        assert f"{AGAIN}{complaint}" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+        assert result.returncode == 1
+    assert patches(checkout) == before
+
+
+def test_carriage_returns_are_refused(tool: Run, checkout: Path, git: Git) -> None:
+    """The engine and GNU patch keep them, ``git am`` does not."""
+    tool(checkout, "checkout", "0.18.1", "tree")
+    (checkout / "tree" / "tests" / "data.txt").write_bytes(b"a\r\nb\r\n")
+    git(checkout / "tree", "add", "tests")
+    git(checkout / "tree", "commit", "--quiet", "--message", "Add data", GIT_CONFIG_GLOBAL=os.devnull, **ME)
+    before = patches(checkout)
+    result = tool(checkout, "export", "0.18.1", "tree")
+    assert f"{AGAIN}it takes the carriage returns out of tests/data.txt" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert patches(checkout) == before
+
+
+def test_a_stock_commit_that_is_not_upstreams(tool: Run, checkout: Path, git: Git) -> None:
+    tool(checkout, "checkout", "0.18.1", "tree")
+    before = patches(checkout)
+    git(checkout / "tree", "tag", "--force", "stock", "HEAD~1")
+    result = tool(checkout, "export", "0.18.1", "tree")
+    assert result.stderr == "error: the tag stock in tree is not upstream's 0.18.1; put it back\n"
+    assert patches(checkout) == before
+
+
 def test_checkout_never_touches_a_folder_that_exists(tool: Run, checkout: Path) -> None:
     tool(checkout, "checkout", "0.18.1", "tree")
     other(checkout / "tree").write_text("my work\n")
@@ -277,3 +427,5 @@ def test_slugs() -> None:
     assert (
         slugify("Let training wrappers be called without positional args") == "let-training-wrappers-be-called-without"
     )
+    assert slugify("修复") == "patch"
+    assert slugify("x" * 50) == "x" * 40

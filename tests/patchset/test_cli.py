@@ -86,9 +86,9 @@ def test_unreachable_index(tool: Run, checkout: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "cache").exists()
 
 
-def test_build_without_a_network_gives_the_installers_reason(tool: Run, checkout: Path) -> None:
+def test_build_without_a_network_gives_the_installers_reason(tool: Run, checkout: Path, tmp_path: Path) -> None:
     before = files(checkout)
-    result = tool(checkout, "build", "0.18.1", "-o", "out", **DEAD)
+    result = tool(checkout, "build", "0.18.1", "-o", "out", **{**DEAD, "PATCHSET_CACHE": str(tmp_path / "cache")})
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: cannot make the build environment: ")
@@ -96,7 +96,7 @@ def test_build_without_a_network_gives_the_installers_reason(tool: Run, checkout
     assert files(checkout) == before
 
 
-def test_build_on_a_full_temporary_folder(checkout: Path, tmp_path: Path) -> None:
+def test_build_on_a_full_disk(checkout: Path, tmp_path: Path) -> None:
     """A file-size limit stands in for a full disk, as for the backend."""
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
@@ -104,11 +104,13 @@ def test_build_on_a_full_temporary_folder(checkout: Path, tmp_path: Path) -> Non
         "from patchset.__main__ import main; sys.exit(main(['build', '0.18.1', '-o', 'out']))"
     )
     command = [sys.executable, "-c", code]
-    result = subprocess.run(command, cwd=checkout, env=environment(), capture_output=True, text=True, check=False)
+    nowhere = environment(PATCHSET_CACHE=str(tmp_path / "cache"))
+    result = subprocess.run(command, cwd=checkout, env=nowhere, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: cannot make the build environment: ")
     assert not (checkout / "out").exists()
+    assert not list((tmp_path / "cache").iterdir())
 
 
 def test_verify_passes_with_every_tool_that_is_here(tool: Run, checkout: Path) -> None:

@@ -6,118 +6,33 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from patchset.doctor import installed, requested
+from patchset.doctor import installed
 from patchset.doctor.findings import Finding
 from patchset.errors import PatchsetError
 from patchset.pins import Release, load
 from tests.patchset.tool import Run
 
-GOOD, BAD = "a" * 64, "b" * 64
-
 
 @pytest.fixture
 def releases() -> list[Release]:
     """The pins, as if 0.18.1's wheel had been released."""
-    return [Release(**{**vars(pin), "wheel": GOOD if pin.version == "0.18.1" else ""}) for pin in load()]
+    return [Release(**{**vars(pin), "wheel": "a" * 64 if pin.version == "0.18.1" else ""}) for pin in load()]
 
 
-def said(findings: list[Finding]) -> str:
+def said(findings: Iterable[Finding]) -> str:
     return "\n".join(f"{finding.level}: {finding.text}" for finding in findings)
 
 
-@pytest.mark.parametrize(
-    ("text", "answer"),
-    [
-        ("peft==0.18.1\n", "problem: peft 0.18.1 is stock, and affected; use peft==0.18.1+kwargs.1"),
-        (
-            "peft<=0.18.1,>=0.18.0  # as LLaMA-Factory\n",
-            "lets the index decide, stock included; use peft==0.18.1+kwargs.1",
-        ),
-        ("# nothing\n-r other.txt\nPEFT[x] == 0.19.1 ; python_version > '3'\n", "use peft==0.19.1+kwargs.1"),
-        ("peft<0.15\n", "problem: `peft<0.15` excludes every patched release; these exist: 0.15.0+kwargs.1, "),
-        ("peft==0.14.0\n", "note: peft 0.14.0 is not among the pinned releases, 0.15.0 to "),
-        ("torch\nno requirement at all\n", "requirements.txt does not name peft"),
-        ("peft @ git+https://example.org/peft\n", "names a file or a repository"),
-        ("peft==0.18.1+kwargs.1\n", "note: no hash is given"),
-        (f"peft==0.18.1+kwargs.1 \\\n    --hash=sha256:{GOOD}\n", "ok: the hash is the released wheel's"),
-        (f"peft==0.18.1+kwargs.1 --hash=sha256:{BAD}\n", f"problem: the hash is not the released wheel's, {GOOD}"),
-        ("peft==0.18.1+kwargs.9\n", "of another revision"),
-        ("peft==0.18.1+cu1\n", "problem: peft 0.18.1+cu1 is somebody else's"),
-    ],
-)
-def test_requirements(tmp_path: Path, releases: list[Release], text: str, answer: str) -> None:
-    (tmp_path / "requirements.txt").write_text(text)
-    assert answer in said(requested.examine(tmp_path / "requirements.txt", releases))
-
-
-@pytest.mark.parametrize("digest", [GOOD, BAD])
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("uv.lock", '[[package]]\nname = "peft"\nversion = "0.18.1+kwargs.1"\nwheels = [{ hash = "sha256:%s" }]\n'),
-        ("poetry.lock", '[[package]]\nname = "peft"\nversion = "0.18.1+kwargs.1"\nfiles = [{hash = "sha256:%s"}]\n'),
-        (
-            "pdm.lock",
-            '[[package]]\nname = "peft"\nversion = "0.18.1+kwargs.1"\nfiles = [{file = "a", hash = "sha256:%s"}]\n',
-        ),
-        (
-            "pylock.toml",
-            (
-                '[[packages]]\nname = "peft"\nversion = "0.18.1+kwargs.1"\n'
-                '[[packages.wheels]]\nhashes = {sha256 = "%s"}\n'
-            ),
-        ),
-    ],
-)
-def test_lock_files(tmp_path: Path, releases: list[Release], name: str, text: str, digest: str) -> None:
-    (tmp_path / name).write_text(text % digest)
-    answer = said(requested.examine(tmp_path / name, releases))
-    assert "ok: peft 0.18.1+kwargs.1 is patched" in answer
-    assert ("ok: the hash is the released" in answer) == (digest == GOOD)
-    assert ("problem: the hash is not" in answer) == (digest == BAD)
-    (tmp_path / name).write_text((text % digest).replace("+kwargs.1", ""))
-    assert "is stock, and affected" in said(requested.examine(tmp_path / name, releases))
-
-
-@pytest.mark.parametrize(
-    ("text", "answer"),
-    [
-        ('[project]\ndependencies = ["peft==0.19.1"]\n', "use peft==0.19.1+kwargs.1"),
-        ('[project.optional-dependencies]\ntrain = ["peft<=0.18.1"]\n', "use peft==0.18.1+kwargs.1"),
-        ('[dependency-groups]\na = ["peft==0.17.1", {include-group = "b"}]\nb = []\n', "use peft==0.17.1+kwargs.1"),
-        ('[tool.uv]\ndev-dependencies = ["peft==0.16.0"]\n', "use peft==0.16.0+kwargs.1"),
-        ('[tool.pdm.dev-dependencies]\ntest = ["peft==0.16.0"]\n', "use peft==0.16.0+kwargs.1"),
-        ('[tool.poetry.dependencies]\npython = "^3.11"\npeft = "0.18.1"\n', "peft 0.18.1 is stock"),
-        ('[tool.poetry.dependencies]\npeft = "0.18.1+kwargs.1"\n', "ok: peft 0.18.1+kwargs.1 is patched"),
-        ('[tool.poetry.dependencies]\npeft = "^0.18.0"\n', "lets the index decide, stock included; use peft==0.18.1+"),
-        (
-            '[tool.poetry.group.dev.dependencies]\npeft = {version = "~0.17", extras = []}\n',
-            "use peft==0.17.1+kwargs.1",
-        ),
-        ('[tool.poetry.dependencies]\npeft = "*"\n', "lets the index decide"),
-        ('[tool.poetry.dependencies]\npeft = {path = "../peft"}\n', "names a file or a repository"),
-        ('[tool.poetry.dependencies]\npeft = "<0.15"\n', "excludes every patched release"),
-        ('[project]\ndependencies = ["torch"]\n', "does not name peft"),
-    ],
-)
-def test_pyproject(tmp_path: Path, releases: list[Release], text: str, answer: str) -> None:
-    (tmp_path / "pyproject.toml").write_text(text)
-    assert answer in said(requested.examine(tmp_path / "pyproject.toml", releases))
-
-
-def test_unreadable(tmp_path: Path, releases: list[Release]) -> None:
-    for name in ("requirements.txt", "uv.lock"):
-        with pytest.raises(PatchsetError, match="cannot read"):
-            requested.examine(tmp_path / name, releases)
-    (tmp_path / "uv.lock").write_text("no = toml =")
-    with pytest.raises(PatchsetError, match="cannot read"):
-        requested.examine(tmp_path / "uv.lock", releases)
+def test_what_is_no_python(tmp_path: Path, releases: list[Release]) -> None:
     with pytest.raises(PatchsetError, match="cannot run"):
-        installed.examine(str(tmp_path / "python"), releases)
+        list(installed.examine(str(tmp_path / "python"), releases))
+    with pytest.raises(PatchsetError, match="cannot run /bin/true: it is no Python"):
+        list(installed.examine("/bin/true", releases))
 
 
 @pytest.fixture
@@ -174,14 +89,36 @@ def test_a_changed_file_with_its_record(python: Path, released: list[Release]) -
     assert "problem: they are not the released wheel's" in said(installed.examine(str(python), released))
 
 
-def test_a_patch_at_run_time_is_named(python: Path, released: list[Release]) -> None:
-    """Small stand-ins for peft's modules, which need torch, and a .pth file that replaces a method."""
+WRAPPERS = """
+class AuxiliaryTrainingWrapper:
+    names = ("a",)
+    def forward(self): ...
+    @property
+    def weight(self): ...
+    @staticmethod
+    def of(): ...
+    @contextlib.contextmanager
+    def passing(self): yield
+class ModulesToSaveWrapper(AuxiliaryTrainingWrapper): ...
+"""
+
+
+@pytest.fixture
+def site(python: Path) -> Path:
+    """The folder of the packages, with small stand-ins for peft's modules, which need torch."""
     site = next(python.parent.parent.glob("lib/python*/site-packages"))
     (site / "peft" / "__init__.py").write_text("")
     (site / "peft" / "utils" / "__init__.py").write_text("")
-    wrapper = "class AuxiliaryTrainingWrapper:\n    def forward(self): ...\n    @property\n    def weight(self): ...\n"
-    (site / "peft" / "utils" / "other.py").write_text(wrapper)
-    assert "nothing replaces the wrappers' methods" in said(installed.examine(str(python), released))
+    (site / "peft" / "utils" / "other.py").write_text(f"import contextlib{WRAPPERS}")
+    return site
+
+
+NOTHING = "ok: nothing replaces the wrappers' methods when peft is imported"
+
+
+def test_a_patch_at_run_time_is_named(python: Path, released: list[Release], site: Path) -> None:
+    """A .pth file that replaces a method."""
+    assert NOTHING in said(installed.examine(str(python), released))
     patch = (
         "import peft.utils.other as o\ndef forward(self, *args): ...\no.AuxiliaryTrainingWrapper.forward = forward\n"
     )
@@ -189,6 +126,59 @@ def test_a_patch_at_run_time_is_named(python: Path, released: list[Release]) -> 
     (site / "compat.pth").write_text("import compat_patch\n")
     answer = said(installed.examine(str(python), released))
     assert f"AuxiliaryTrainingWrapper.forward is replaced at run time by {site / 'compat_patch.py'}" in answer
+
+
+@pytest.mark.parametrize(
+    ("patch", "name", "what"),
+    [
+        ("o.AuxiliaryTrainingWrapper.forward = Put()", "AuxiliaryTrainingWrapper.forward", "framework.Put of FILE"),
+        (
+            "o.AuxiliaryTrainingWrapper.forward = functools.partialmethod(function, 1)",
+            "AuxiliaryTrainingWrapper.forward",
+            "FILE",
+        ),
+        (
+            "o.AuxiliaryTrainingWrapper.forward = functools.wraps(o.AuxiliaryTrainingWrapper.forward)(function)",
+            "AuxiliaryTrainingWrapper.forward",
+            "FILE",
+        ),
+        ("o.AuxiliaryTrainingWrapper.weight = property(function)", "AuxiliaryTrainingWrapper.weight", "FILE"),
+        ("o.ModulesToSaveWrapper.__setattr__ = function", "ModulesToSaveWrapper.__setattr__", "FILE"),
+        ("o.ModulesToSaveWrapper.forward = Put()", "ModulesToSaveWrapper.forward", "framework.Put of FILE"),
+        (
+            "o.ModulesToSaveWrapper = type('Mine', (o.ModulesToSaveWrapper,), {'__module__': __name__})",
+            "ModulesToSaveWrapper",
+            "framework.Mine of FILE",
+        ),
+        ("del o.ModulesToSaveWrapper", "ModulesToSaveWrapper", "builtins.NoneType"),
+    ],
+)
+def test_what_a_framework_replaces_when_it_is_imported(
+    python: Path, released: list[Release], site: Path, patch: str, name: str, what: str
+) -> None:
+    """Functions and whatever else can stand in a method's place; only where the framework is imported, too."""
+    (site / "framework.py").write_text(
+        "import functools\nimport peft.utils.other as o\n"
+        "class Put:\n    def __get__(self, *args): ...\n"
+        f"def function(self, *args): ...\n{patch}\n"
+    )
+    assert NOTHING in said(installed.examine(str(python), released))
+    answer = said(installed.examine(str(python), released, ["framework"]))
+    assert f"problem: {name} is replaced at run time by {what.replace('FILE', str(site / 'framework.py'))};" in answer
+    (site / "framework.py").write_text("import peft\n")
+    assert "when peft and framework is imported" in said(installed.examine(str(python), released, ["framework"]))
+    (site / "framework.py").write_text("1 / 0\n")
+    answer = said(installed.examine(str(python), released, ["framework"]))
+    assert "problem: cannot import peft and framework there" in answer
+    assert "ZeroDivisionError" in answer
+
+
+def test_nothing_waits_for_the_import(python: Path, released: list[Release], site: Path) -> None:
+    """What is known of files comes first: an import of peft takes seconds."""
+    (site / "peft" / "__init__.py").write_text("import time\ntime.sleep(60)\n")
+    found = installed.examine(str(python), released)
+    assert next(found).text == "peft 0.18.1+kwargs.1 is patched"
+    assert "differs from its RECORD" in next(found).text
 
 
 def test_the_verb(tool: Run, checkout: Path, tmp_path: Path) -> None:

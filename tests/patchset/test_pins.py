@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from patchset.errors import PatchsetError
-from patchset.pins import RELEASES, chosen, find, load
+from patchset.pins import RELEASES, chosen, find, load, select
 from patchset.sources.settings import offline, redacted, settings
 
 FOURTEEN = [
@@ -53,6 +53,12 @@ def test_unknown_release_lists_the_known_and_suggests_the_nearest() -> None:
     assert all(version in str(caught.value) for version in FOURTEEN)
 
 
+def test_all_and_a_name_contradict_each_other() -> None:
+    assert len(select([], everything=True)) == len(load())
+    with pytest.raises(PatchsetError, match="either --all or 0.18.1"):
+        select(["0.18.1"], everything=True)
+
+
 def test_choice_of_a_build(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PEFT_UPSTREAM", raising=False)
     assert chosen().version == FOURTEEN[-1]
@@ -69,6 +75,7 @@ def test_choice_of_a_build(monkeypatch: pytest.MonkeyPatch) -> None:
         ("release = [", "cannot read .*releases.toml"),
         ("", "pins no release"),
         ('[[release]]\nversion = "1.0"\n', r"release 1.0: `series` must be a str"),
+        (RELEASES.read_text().replace('"0.15.0"', '"0.15.0rc1"', 1), "'0.15.0rc1' is no version of a final release"),
     ],
 )
 def test_broken_pins(tmp_path: Path, text: str, message: str) -> None:
@@ -81,16 +88,16 @@ def test_broken_pins(tmp_path: Path, text: str, message: str) -> None:
 def test_index_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     config = tmp_path / "pip.conf"
     config.write_text(
-        "[global]\nindex-url = https://a/simple\nproxy = http://p:1\ncert = ca.pem\ntrusted-host = t\n"
+        "[global]\nindex-url = https://a/simple\ntrusted-host = t\n"
         "[install]\nextra-index-url =\n  https://b/simple\n  https://c/simple\n"
     )
     monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
-    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_CERT"):
+    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
         monkeypatch.delenv(name, raising=False)
     found = settings({})
     assert found.indexes[:1] == ["https://a/simple"]
     assert found.indexes[1:] == ["https://b/simple", "https://c/simple"]
-    assert (found.proxy, found.cert, found.trusted_hosts) == ("http://p:1", "ca.pem", ["t"])
+    assert found.trusted_hosts == ["t"]
     monkeypatch.setenv("PIP_INDEX_URL", "https://d/simple")
     uv = {"UV_DEFAULT_INDEX": "https://u/simple", "UV_INDEX": "own=https://o/simple", "UV_FIND_LINKS": "x,y"}
     uv["UV_INDEX_OWN_USERNAME"] = "me@home"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from patchset.pins import load
-from patchset.series.patch import read_series
+from patchset.series.patch import Patch, read_series
 from patchset.sources.sdists import Sdists
+from patchset.upstream import pull_request
 from patchset.upstream.pull_request import without_fields
+from patchset.verbs.pr import needs
 from tests.patchset.tool import Run, environment
 
 # Passes three tests where the source is as it is committed; where a part was taken back, fails two of them.
@@ -82,9 +85,54 @@ def test_kit(tool: Run, checkout: Path, clone: Path, tmp_path: Path) -> None:
         assert ("Only the last commit is new" in body) == (len(mails) > 1)
         assert str(tmp_path) not in body + checklist + (folder / "tests-before.txt").read_text(), "no paths of ours"
         assert "@peft-triage approved" in checklist
-        assert "Title: " in (folder / "issue.md").read_text()
+        issue = (folder / "issue.md").read_text()
+        headings = [line for line in issue.splitlines() if line.startswith("### ")]
+        assert headings == ["### System Info", "### Who can help?", "### Reproduction", "### Expected behavior"]
+        assert "Resolves #ISSUE, approved in COMMENT." in body
+        changed = [Path(name) for name in git(clone, "diff", "--name-only", "HEAD^", "HEAD").split()]
+        saves = any(path.parts[0] == "src" and path.name in pull_request._SAVING for path in changed)
+        assert ("pytest tests/regression/ --regression" in body) == saves
     again = tool(checkout, "pr", str(clone), "-o", "kit")
     assert again.stderr == "error: kit is not empty; name another folder with -o\n"
+
+
+def test_a_patch_goes_on_top_of_those_whose_names_it_uses(tool: Run, checkout: Path, clone: Path) -> None:
+    """Nobody has run the tests: that it applies by itself does not say that it works by itself."""
+    series = read_series(load()[-1].series_dir)
+    found = {patch.slug: [other.title for other in needs(patch, series[:n])] for n, patch in enumerate(series)}
+    assert any(found.values())
+    result = tool(checkout, "pr", str(clone), "-o", "kit", "--json")
+    assert result.returncode == 0, result.stderr
+    for kit in json.loads(result.stdout):
+        assert set(found[kit["name"].partition("-")[2]]) <= set(kit["needs"])
+
+
+def test_what_a_patch_needs(tmp_path: Path) -> None:
+    def patch(name: str, diff: str) -> Patch:
+        return Patch(
+            tmp_path / f"0001-{name}.patch", name, "", (), "", f"diff --git a/src/x.py b/src/x.py\n{diff}".encode()
+        )
+
+    first = patch("first", "+def _find(x):\n+    return x\n")
+    other = patch("other", "+def _other(x):\n+    return x\n")
+    second = patch("second", "+class Finder:\n+    found = _find(1)\n")
+    third = patch("third", "+    Finder()\n")
+    assert needs(first, []) == []
+    assert needs(other, [first]) == []
+    assert needs(second, [first, other]) == [first]
+    assert needs(third, [first, other, second]) == [first, second]
+
+
+@pytest.mark.skipif(not shutil.which("uv"), reason="uv runs upstream's ruff")
+def test_what_ruff_finds_in_upstreams_own_files_is_not_the_patchs(tool: Run, checkout: Path, clone: Path) -> None:
+    other = clone / "src" / "peft" / "utils" / "other.py"
+    other.write_text(f"{other.read_text()}\n\nimport  os\n")
+    git(clone, "commit", "--quiet", "--all", "--message", "not formatted")
+    result = tool(checkout, "pr", str(clone), "-o", "kit")
+    assert result.returncode == 0, result.stderr
+    bodies = [path.read_text() for path in (checkout / "kit").glob("*/body.md")]
+    if not any("not run: neither" in body or "uv tool" in body for body in bodies):
+        assert any("upstream's own files do not pass it" in body for body in bodies)
 
 
 def test_a_patch_that_does_not_fit_main(tool: Run, checkout: Path, clone: Path) -> None:

@@ -65,7 +65,7 @@ def test_list_of_releases() -> None:
 
 
 def test_audit(tool: Run, tmp_path: Path) -> None:
-    code, printed = re.findall(r"^```(?:python|text)\n(.+?)^```$", page("auditing"), flags=re.MULTILINE | re.DOTALL)
+    code, printed, _ = re.findall(r"^```(?:python|text)\n(.+?)^```$", page("auditing"), flags=re.MULTILINE | re.DOTALL)
     (tmp_path / "modeling_mine.py").write_text(code)
     result = tool(ROOT, "audit", str(tmp_path / "modeling_mine.py"))
     assert result.returncode == 1

@@ -36,20 +36,32 @@ def test_a_release(tool: Run, checkout: Path) -> None:
     changelog = checkout / "CHANGELOG.md"
     changelog.write_text(changelog.read_text().replace("## Unreleased", "## 2026-11-23"))
     assert tool(checkout, "verify", "--update").returncode == 0
-    result = tool(checkout, "release", "-o", "out", "--json")
+    # as the README says before, to pin a wheel; the folder of that is not in the way
+    assert tool(checkout, "build", "-o", "dist").returncode == 0
+    assert tool(checkout, "index", "dist").returncode == 0
+    result = tool(checkout, "release", "--json")
     assert result.returncode == 0, result.stderr
-    out = checkout / "out"
+    assert "pyproject.toml names no address for faults" in result.stderr
+    out = checkout / "release"
     wheels = ["peft-0.21.2-1kwargs1-py3-none-any.whl", "peft-0.21.2+kwargs.1-py3-none-any.whl"]
     names = [*wheels, "peft-0.21.2+kwargs.1.tar.gz"]
     assert [file["file"] for file in json.loads(result.stdout)] == names
     rest = {*(f"{name}.metadata" for name in wheels), "simple", "tagged", "SHA256SUMS", "NOTES.md"}
+    rest |= {"provenance.json", "vex.cdx.json"}
     assert {path.name for path in out.iterdir()} == {*names, *rest}
-    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=out, check=True)
+    subprocess.run(["sha256sum", "--check", "--quiet", "--strict", "SHA256SUMS"], cwd=out, check=True)
+    assert len((out / "SHA256SUMS").read_text().splitlines()) == len(names) + 2
+    provenance = json.loads((out / "provenance.json").read_text())
+    assert {entry["name"]: entry["digest"]["sha256"] for entry in provenance["subject"]} == {
+        file.path.name: file.sha256 for file in scan(out)[0]
+    }
+    again = tool(checkout, "rebuild", *map(str, out.glob("*.whl")), "--json")
+    assert [result["same"] for result in json.loads(again.stdout)] == [True, True], again.stderr
     notes = (out / "NOTES.md").read_text()
     assert all(f"| `{file.path.name}` | `{file.sha256}` |" in notes for file in scan(out)[0] if file.is_wheel)
-    again = tool(checkout, "release", "-o", "out")
+    again = tool(checkout, "release")
     assert again.returncode == 1
-    assert "out is not empty; a release goes to a folder of its own" in again.stderr
+    assert "release is not empty; a release goes to a folder of its own" in again.stderr
 
 
 def test_what_is_not_ready_is_refused(tool: Run, checkout: Path) -> None:

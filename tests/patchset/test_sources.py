@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +17,8 @@ import pytest
 
 from patchset.errors import PatchsetError
 from patchset.pins import Release
-from patchset.sources import sdists
+from patchset.sources import download, sdists
+from patchset.sources.settings import offline, redacted
 
 USER, PASSWORD = "me", "secret word"
 
@@ -29,6 +32,19 @@ class Index(SimpleHTTPRequestHandler):
             self.send_response(401)
             self.send_header("WWW-Authenticate", 'Basic realm="index"')
             self.end_headers()
+        elif self.path.startswith("/endless"):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(b'<a href="x-1.tar.gz">x</a>\n' * 1000)
+        elif self.path.startswith("/encoded/"):
+            data = Path(self.translate_path(self.path.removeprefix("/encoded"))).read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Encoding", "gzip")
+            self.end_headers()
+            self.wfile.write(data)
         elif self.path.startswith("/moved/"):
             self.send_response(302)
             self.send_header("Location", self.path.removeprefix("/moved"))
@@ -125,6 +141,164 @@ def test_pips_configuration_file_and_find_links(
     assert sdists.Sdists().obtain(release) == sdist
 
 
+@pytest.mark.parametrize("variable", ["PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT", "PIP_ONLY_BINARY"])
+def test_pips_settings_for_other_things(
+    release: Release,
+    sdist: bytes,
+    index: ThreadingHTTPServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+) -> None:
+    (tmp_path / "constraints.txt").write_text("peft==0.0\n")
+    monkeypatch.setenv(variable, ":all:" if variable == "PIP_ONLY_BINARY" else str(tmp_path / "constraints.txt"))
+    monkeypatch.setenv("PIP_INDEX_URL", url(index))
+    assert sdists.Sdists().obtain(release) == sdist
+
+
+@pytest.mark.parametrize("change", [b"", b"\0", b"\0" * 10**6])
+def test_a_wrong_file_on_one_index_does_not_stand_before_the_right_one(
+    release: Release,
+    sdist: bytes,
+    index: ThreadingHTTPServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: bytes,
+) -> None:
+    folder = tmp_path / "index" / "files"
+    (folder / "right").mkdir()
+    (folder / "right" / release.sdist).write_bytes(sdist)
+    (folder / release.sdist).write_bytes(bytes([sdist[0] ^ 1]) + sdist[1:] + change)
+    other = tmp_path / "index" / "other" / "peft"
+    other.mkdir(parents=True)
+    (other / "index.html").write_text(f'<a href="/files/right/{release.sdist}">{release.sdist}</a>')
+    monkeypatch.setenv("PIP_INDEX_URL", url(index))
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", url(index).replace("simple", "other"))
+    assert sdists.Sdists().obtain(release) == sdist
+
+
+def test_a_wrong_file_in_find_links_does_not_either(
+    release: Release, sdist: bytes, index: ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / release.sdist).write_bytes(b"something else")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "links"))
+    monkeypatch.setenv("PIP_INDEX_URL", url(index))
+    assert sdists.Sdists().obtain(release) == sdist
+
+
+def test_content_encoding(
+    release: Release, sdist: bytes, index: ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some servers say of a .tar.gz that it is encoded with gzip."""
+    page = tmp_path / "index" / "simple" / "peft" / "index.html"
+    page.write_text(page.read_text().replace("/moved/", "/encoded/"))
+    monkeypatch.setenv("PIP_INDEX_URL", url(index))
+    assert sdists.Sdists().obtain(release) == sdist
+
+
+def test_an_endless_page(release: Release, index: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", url(index).replace("simple", "endless"))
+    with pytest.raises(PatchsetError, match="answer is too large"):
+        sdists.Sdists().obtain(release)
+
+
+SECRETS = [
+    "me:geh@eim@",
+    "me:geh/eim@",
+    "me:geh%2Feim@",
+    "geheim@",
+    "me:geh?eim@",
+    "me:geh#eim@",
+    "geh/eim@",
+    "me:1/eim@",
+]
+OTHERS = ["PIP_EXTRA_INDEX_URL", "UV_INDEX", "UV_FIND_LINKS", "PIP_PROXY"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "secret"),
+    [("PIP_INDEX_URL", secret) for secret in SECRETS]
+    + [(other, secret) for other in OTHERS for secret in SECRETS[:2]],
+)
+def test_secrets_are_not_told(
+    release: Release,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    secret: str,
+    variable: str,
+) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/closed")
+    monkeypatch.setenv(variable, f"http://{secret}127.0.0.1:9/closed")
+    for ask in (lambda: sdists.Sdists().obtain(release), download.available):
+        with pytest.raises(PatchsetError) as caught:
+            ask()
+        told = f"{caught.value}{capfd.readouterr()}"
+        assert not re.search("geh|eim", told), told
+        assert "127.0.0.1" in told
+
+
+@pytest.mark.parametrize(
+    ("variable", "bad"),
+    [
+        ("PIP_INDEX_URL", "http://[geh"),
+        ("UV_DEFAULT_INDEX", "x=http://[geh"),
+        ("UV_FIND_LINKS", "http://[geh"),
+        ("PIP_PROXY", "http://[geh"),
+        ("HTTP_PROXY", "http://[geh"),
+        ("HTTP_PROXY", "http://h:geh"),
+        ("PIP_INDEX_URL", "http://:@:"),
+        ("PIP_INDEX_URL", "\x7f"),
+    ],
+)
+def test_what_is_no_url(release: Release, monkeypatch: pytest.MonkeyPatch, variable: str, bad: str) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/closed")
+    monkeypatch.setenv(variable, bad)
+    monkeypatch.setenv("UV_INDEX_X_USERNAME", "me")
+    monkeypatch.setenv("NO_PROXY", "")
+    with pytest.raises(PatchsetError):
+        sdists.Sdists().obtain(release)
+    offline()
+
+
+def test_tokens_are_not_told(
+    release: Release,
+    index: ThreadingHTTPServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    page = tmp_path / "index" / "simple" / "peft" / "index.html"
+    page.write_text(page.read_text().replace(f'{release.sdist}"', f'{release.sdist}?token=geheim&b=1"'))
+    (tmp_path / "index" / "files" / release.sdist).write_bytes(b"wrong")
+    monkeypatch.setenv("PIP_INDEX_URL", f"{url(index)}?token=geheim")
+    with pytest.raises(PatchsetError) as caught:
+        sdists.Sdists().obtain(release)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/closed?key=geheim")
+    with pytest.raises(PatchsetError) as closed:
+        sdists.Sdists().obtain(release)
+    assert "geheim" not in f"{caught.value}{closed.value}{capfd.readouterr()}"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("see http://me:a@b@host/x, then", "see http://host/x, then"),
+        ("see https://me:a/b@host/simple (404)", "see https://host/simple (404)"),
+        ("'https://host/x?token=a&b=c' failed", "'https://host/x' failed"),
+        ("http://a@h/x http://b@i/y?c", "http://h/x http://i/y"),
+        ("https://host:8080/simple", "https://host:8080/simple"),
+        ("no address: a@b?", "no address: a@b?"),
+        ("peft @ git+https://me:a/b@host/x@v1", "peft @ git+https://host/x@v1"),
+        ("git+https://host/x.git@v1", "git+https://host/x.git@v1"),
+        ("git+https://me:a/b@host/x", "git+https://host/x"),
+        ("exceeded with url: /simple?token=a (", "exceeded with url: /simple ("),
+    ],
+)
+def test_redacted(text: str, told: str) -> None:
+    assert redacted(text) == told
+
+
 @pytest.mark.parametrize("change", [b"", b"\0"], ids=["same size", "longer"])
 def test_tampered_on_the_index(
     release: Release,
@@ -190,6 +364,29 @@ def test_nothing_reachable(release: Release, monkeypatch: pytest.MonkeyPatch, em
     assert "PEFT_SDIST" in message, "says how to build offline"
     assert "word" not in message
     assert not empty.exists()
+
+
+@pytest.mark.parametrize(
+    ("system", "variables", "expected"),
+    [
+        ("linux", {}, ".cache/peft-patchset"),
+        ("linux", {"XDG_CACHE_HOME": "HOME/x"}, "x/peft-patchset"),
+        ("linux", {"XDG_CACHE_HOME": "x"}, ".cache/peft-patchset"),
+        ("darwin", {"XDG_CACHE_HOME": "HOME/x"}, "Library/Caches/peft-patchset"),
+        ("win32", {"LOCALAPPDATA": "HOME/local"}, "local/peft-patchset/Cache"),
+        ("win32", {}, "AppData/Local/peft-patchset/Cache"),
+    ],
+)
+def test_the_users_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, system: str, variables: dict[str, str], expected: str
+) -> None:
+    for name in ("PATCHSET_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("sys.platform", system)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.replace("HOME", str(tmp_path)))
+    assert sdists.cache_dir() == tmp_path / expected
 
 
 def test_unwritable_cache_is_no_error(

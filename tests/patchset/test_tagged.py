@@ -119,14 +119,6 @@ def test_any_other_value_is_refused(checkout: Path, tmp_path: Path, variables: d
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_prepared_metadata_are_the_wheels(tagged: Path, checkout: Path, tmp_path: Path) -> None:
-    command = hook(checkout, "prepare_metadata_for_build_wheel", tmp_path / "m", SETTINGS)
-    assert done(run(*command, cwd=checkout)).split()[-1] == INFO
-    with ZipFile(tagged) as archive:
-        for path in filter(Path.is_file, (tmp_path / "m" / INFO).rglob("*")):
-            assert archive.read(path.relative_to(tmp_path / "m").as_posix()) == path.read_bytes()
-
-
 def test_there_is_no_tagged_sdist(checkout: Path, tmp_path: Path) -> None:
     """Its name would be upstream's own."""
     result = run(*hook(checkout, "build_sdist", tmp_path / "out", SETTINGS), cwd=checkout)
@@ -219,20 +211,6 @@ def test_two_revisions_of_a_version(dist: Path) -> None:
     write(dist / TAGGED.replace("1kwargs1", "2kwargs2"), content)
     with pytest.raises(PatchsetError, match="have the same version; a version has one wheel"):
         scan(dist)
-
-
-def test_lock(tool: Run, checkout: Path, dist: Path) -> None:
-    _static_index.write(dist, scan(dist)[0])
-    for locker in ("pip", "uv", "poetry", "pdm", "pylock"):
-        where = ("--dist", str(dist), "--index", "https://example.org/tagged")
-        found = tool(checkout, "lock", "0.18.1", "--tagged", "--for", locker, *where, "--json")
-        pin = json.loads(found.stdout)
-        assert pin["version"] == "0.18.1"
-        assert pin["url"] == f"https://example.org/{TAGGED}"
-        assert pin["sha256"] == read(dist / TAGGED).sha256
-        assert pin["sha256"] in pin["text"]
-    own = json.loads(tool(checkout, "lock", "0.18.1", "--tagged", "--for", "uv", "--dist", str(dist), "--json").stdout)
-    assert own["index"] == f"{(dist / 'tagged').as_uri()}/"
 
 
 def test_status_names_both(tool: Run, checkout: Path) -> None:
@@ -332,9 +310,17 @@ def test_doctor_reads_requirements(tmp_path: Path, text: str, answer: str) -> No
 @pytest.mark.parametrize(
     ("name", "head", "file"),
     [
-        ("uv.lock", "[[package]]", '{{url = "https://example.org/{file}", hash = "sha256:{hash}"}}'),
-        ("poetry.lock", "[[package]]", '{{file = "{file}", hash = "sha256:{hash}"}}'),
-        ("pylock.toml", "[[packages]]", '{{name = "{file}", hashes = {{sha256 = "{hash}"}}}}'),
+        ("uv.lock", "version = 1\n[[package]]", '{{url = "https://example.org/{file}", hash = "sha256:{hash}"}}'),
+        (
+            "poetry.lock",
+            "[metadata]\nlock-version = '2.1'\n[[package]]",
+            '{{file = "{file}", hash = "sha256:{hash}"}}',
+        ),
+        (
+            "pylock.toml",
+            "lock-version = '1.0'\ncreated-by = 'a'\n[[packages]]",
+            '{{url = "https://example.org/{file}", hashes = {{sha256 = "{hash}"}}}}',
+        ),
     ],
 )
 def test_doctor_reads_lock_files(tmp_path: Path, name: str, head: str, file: str, digests: list[str]) -> None:

@@ -58,6 +58,49 @@ def test_not_an_archive(tmp_path: Path, data: bytes) -> None:
         unpack(data, tmp_path, "p")
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "p/.git/config",
+        "p/.GIT/hooks/post-checkout",
+        "p/src/.Git",
+        "p/.git.. /config",
+        "p/.git::$INDEX_ALLOCATION/config",
+        "p/GIT~1/config",
+        "p/.g\u200cit/config",
+        "p/a\\.git\\config",
+    ],
+)
+def test_what_git_would_take_for_a_repository(tmp_path: Path, name: str) -> None:
+    """Under any spelling that some file system takes for ``.git``: a configuration there runs commands."""
+    with pytest.raises(PatchsetError, match="git would take it for a repository's"):
+        unpack(archive(member("p/file"), member(name)), tmp_path, "p")
+
+
+def test_a_bare_repository(tmp_path: Path) -> None:
+    """git looks for one in the folder that it is called in, and runs what its configuration says."""
+    parts = (member("p/a/HEAD"), member("p/a/config"), member("p/a/objects/x"), member("p/a/refs", tarfile.DIRTYPE))
+    with pytest.raises(PatchsetError, match="p: a is a git repository"):
+        unpack(archive(member("p/file"), *parts), tmp_path, "p")
+    (tmp_path / "other").mkdir()
+    assert unpack(archive(*parts[:3]), tmp_path / "other", "p")
+
+
+@pytest.mark.parametrize(
+    "name", [".gitattributes", ".gitignore", ".gitmodules", ".github/x", "git/config", "src/.git1"]
+)
+def test_what_git_would_not(tmp_path: Path, name: str) -> None:
+    assert (unpack(archive(member(f"p/{name}")), tmp_path, "p") / name).is_file()
+
+
+def test_more_than_an_sdist_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small archive can unpack to any size."""
+    monkeypatch.setattr("patchset.sources.unpack._LARGEST", 3)
+    assert unpack(archive(member("p/file")), tmp_path, "p")
+    with pytest.raises(PatchsetError, match="p: unpacks to more than"):
+        unpack(archive(member("p/file"), member("p/other")), tmp_path, "p")
+
+
 def test_modes_do_not_depend_on_the_packer_or_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import configparser
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from patchset.pins import ROOT
+from patchset.__main__ import VERBS
+from patchset.pins import ROOT, read_toml
 
 
 def environments(text: str) -> list[str]:
@@ -72,6 +76,43 @@ def test_pythons_are_set_up(jobs: dict[str, Any]) -> None:
 def test_the_default_set_names_no_python(tox: configparser.SectionProxy) -> None:
     """So that no line is skipped where only one Python is."""
     assert not [name for name in environments(tox["env_list"]) if name.startswith("py")]
+
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_to_a_commit(path: Path) -> None:
+    used = re.findall(r"uses: *(.*)", path.read_text("utf-8"))
+    assert used
+    assert [line for line in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+(\.\d+)+", line)] == []
+
+
+def test_the_update_bot_looks_where_pins_are() -> None:
+    bot = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text("utf-8"))
+    found = {entry["package-ecosystem"]: entry["directory"] for entry in bot["updates"]}
+    assert found == {"pip": "/", "github-actions": "/"}, "all that pins here"
+    assert read_toml(ROOT / "pyproject.toml")["build-system"]["requires"]
+    text = (ROOT / ".github" / "dependabot.yml").read_text("utf-8")
+    for verb in re.findall(r"`(?:python -m patchset )?([a-z]+)[^`]*`", text):
+        assert verb in VERBS
+
+
+def test_a_release_is_compared_before_it_is_published() -> None:
+    text = (ROOT / ".github" / "workflows" / "release.yml").read_text("utf-8")
+    jobs = yaml.safe_load(text)["jobs"]
+    systems = [entry["system"] for entry in jobs["build"]["strategy"]["matrix"]["include"]]
+    assert len({system.partition("-")[0] for system in systems}) == 2
+    (compare,) = [step["run"] for step in jobs["compare"]["steps"] if "diff" in step.get("run", "")]
+    assert compare.split()[2:] == [f"built/release-{system}" for system in systems]
+    assert (jobs["compare"]["needs"], jobs["publish"]["needs"]) == ("build", "compare")
+    assert "permissions" not in jobs["build"], "only what publishes may write"
+
+
+def test_the_page_has_the_figures_of_builds() -> None:
+    command = [sys.executable, "-m", "benchmarks.build_speed", "--check"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 def test_names() -> None:

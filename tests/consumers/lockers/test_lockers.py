@@ -6,15 +6,17 @@ Both wheels of a release are tried. The tagged one has the version of the stock 
 from __future__ import annotations
 
 import hashlib
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
-import tomlkit
 from wheel.wheelfile import WheelFile
 
 from patchset.pins import ROOT, Wheel
@@ -61,13 +63,17 @@ class Project:
         """What ``python -m patchset doctor`` says of a lock file or an environment."""
         return self.run(sys.executable, "-m", "patchset", "doctor", *arguments, PYTHONPATH=str(ROOT))
 
-    def pyproject(self, locker: str) -> None:
-        """A pyproject.toml of a project that uses the consumer, with the lines pasted into it."""
-        project = {"name": "app", "version": "1", "requires-python": ">=3.11,<3.14", "dependencies": [CONSUMER]}
-        pasted = tomlkit.parse(self.paste(locker)).unwrap()
-        merged = {"project": project, "tool": pasted["tool"]}
-        project["dependencies"] = [CONSUMER, *pasted["project"]["dependencies"]]
-        (self.folder / "pyproject.toml").write_text(tomlkit.dumps(merged))
+    def append(self, name: str, locker: str) -> str:
+        """Paste the lines at the end of a file of the project; returns them."""
+        pasted = self.paste(locker)
+        file = self.folder / name
+        file.write_text(f"{file.read_text()}\n{pasted}")
+        return pasted
+
+    def follow(self, pasted: str, mark: str = "then: ", **variables: str) -> None:
+        """Run the command that the pasted lines name."""
+        (command,) = (line.partition(mark)[2] for line in pasted.splitlines() if line.startswith(f"# {mark}"))
+        self.run(*shlex.split(command), ok=True, **variables)
 
     def clean(self, name: str) -> Path:
         """A new environment."""
@@ -95,29 +101,84 @@ class Locker:
     install: Step
 
 
+# A project that is there already, with tables of its own; it depends on what allows two releases of peft.
+EXISTING = f"""
+[project]
+name = "app"
+version = "1"
+requires-python = ">=3.11,<3.14"
+dependencies = ["{CONSUMER}"]
+
+[tool.uv]
+package = false
+
+[tool.uv.sources]
+private = {{ index = "private" }}
+
+[[tool.uv.index]]
+name = "private"
+url = "https://example.org/simple"
+explicit = true
+
+[tool.poetry]
+package-mode = false
+
+[[tool.poetry.source]]
+name = "public"
+url = "PUBLIC"
+priority = "primary"
+
+[tool.pdm]
+distribution = false
+"""
+
+
+def existing(project: Project) -> None:
+    """Write the files of that project."""
+    (project.folder / "pyproject.toml").write_text(EXISTING.replace("PUBLIC", project.world.public))
+    (project.folder / "requirements.in").write_text(f"{CONSUMER}\n")
+
+
 def pip_lock(project: Project) -> None:
     # pip has no locker: the user's file has a hash for each package
     lines = [f"{name}==99.0 --hash=sha256:{digest}" for name, digest in project.world.hashes.items()]
-    (project.folder / "requirements.txt").write_text(project.paste("pip") + "\n".join(lines))
+    (project.folder / "requirements.txt").write_text("\n".join(lines))
+    project.append("requirements.txt", "pip")
 
 
 def pip_install(project: Project, venv: Path, ok: bool = True) -> str:
     return project.run("pip", "--python", venv, "install", "--require-hashes", "-r", "requirements.txt", ok=ok)
 
 
-def requirements_in(project: Project) -> None:
-    lines = [line.rstrip(" \\") for line in project.paste("pip").splitlines() if "--hash" not in line]
-    (project.folder / "requirements.in").write_text("\n".join([*lines, CONSUMER, ""]))
+def plain_lock(project: Project) -> None:
+    # a file without hashes, to which the lines are added
+    (project.folder / "requirements.txt").write_text(f"{CONSUMER}\n")
+    project.append("requirements.txt", "pip")
 
 
-def pip_tools_lock(project: Project, *arguments: str) -> None:
-    requirements_in(project)
-    project.run("pip-compile", "--quiet", "--generate-hashes", "--strip-extras", *arguments, "requirements.in")
+def plain_install(project: Project, venv: Path, ok: bool = True) -> str:
+    return project.run("pip", "--python", venv, "install", "-r", "requirements.txt", ok=ok)
 
 
-def uv_pip_lock(project: Project, *arguments: str, output: str = "requirements.txt") -> None:
-    requirements_in(project)
-    hashes = ["--generate-hashes", "--emit-index-url"] if output.endswith(".txt") else []
+def pip_tools_lock(project: Project) -> None:
+    existing(project)
+    project.append("requirements.in", "pip")
+    pip_tools_again(project)
+
+
+def pip_tools_again(project: Project, *arguments: str) -> None:
+    compiled = ("pip-compile", "--quiet", "--generate-hashes", "--strip-extras", "--allow-unsafe")
+    project.run(*compiled, *arguments, "requirements.in")
+
+
+def uv_pip_lock(project: Project, output: str = "requirements.txt") -> None:
+    existing(project)
+    project.append("requirements.in", "pip")
+    uv_pip_again(project, output=output)
+
+
+def uv_pip_again(project: Project, *arguments: str, output: str = "requirements.txt") -> None:
+    hashes = ["--generate-hashes"] if output.endswith(".txt") else []
     project.run("uv", "pip", "compile", "--quiet", *hashes, *arguments, "requirements.in", "-o", output)
 
 
@@ -126,8 +187,15 @@ def uv_pip_install(project: Project, venv: Path, ok: bool = True) -> str:
 
 
 def uv_lock(project: Project) -> None:
-    project.pyproject("uv")
+    existing(project)
+    project.run("uv", "lock")  # stock, by then
+    project.follow(project.append("pyproject.toml", "uv"))
+
+
+def uv_one_line(project: Project) -> None:
+    existing(project)
     project.run("uv", "lock")
+    project.follow(project.paste("uv"), "or instead of both: ")
 
 
 def uv_install(project: Project, venv: Path, ok: bool = True) -> str:
@@ -135,8 +203,16 @@ def uv_install(project: Project, venv: Path, ok: bool = True) -> str:
 
 
 def poetry_lock(project: Project) -> None:
-    project.pyproject("poetry")
+    existing(project)
     project.run("poetry", "lock", "--no-interaction")
+    project.follow(project.append("pyproject.toml", "poetry"))
+
+
+def poetry_one_line(project: Project) -> None:
+    existing(project)
+    pasted = project.paste("poetry")
+    project.follow(pasted, "the table by a command: ")
+    project.follow(pasted)
 
 
 def poetry_install(project: Project, venv: Path, ok: bool = True) -> str:
@@ -144,8 +220,10 @@ def poetry_install(project: Project, venv: Path, ok: bool = True) -> str:
 
 
 def pdm_lock(project: Project) -> None:
-    project.pyproject("pdm")
-    project.run("pdm", "lock", VIRTUAL_ENV=str(project.clean("for-pdm")))
+    existing(project)
+    venv = str(project.clean("for-pdm"))
+    project.run("pdm", "lock", VIRTUAL_ENV=venv)
+    project.follow(project.append("pyproject.toml", "pdm"), VIRTUAL_ENV=venv)
 
 
 def pdm_install(project: Project, venv: Path, ok: bool = True) -> str:
@@ -153,7 +231,15 @@ def pdm_install(project: Project, venv: Path, ok: bool = True) -> str:
 
 
 def pylock_lock(project: Project) -> None:
-    (project.folder / "pylock.toml").write_text(project.paste("pylock"))
+    """A lock file of the project, by uv, in which the lines replace stock's."""
+    existing(project)
+    uv_pip_again(project, output="pylock.toml")
+    head, *packages = re.split(
+        r"^(?=\[\[packages\]\])", (project.folder / "pylock.toml").read_text(), flags=re.MULTILINE
+    )
+    assert sum('name = "peft"' in package for package in packages) == 1
+    others = [package for package in packages if 'name = "peft"' not in package]
+    (project.folder / "pylock.toml").write_text("\n".join([head, *others, project.paste("pylock")]))
 
 
 def pylock_install(project: Project, venv: Path, ok: bool = True) -> str:
@@ -161,21 +247,25 @@ def pylock_install(project: Project, venv: Path, ok: bool = True) -> str:
 
 
 def pylock_pip_install(project: Project, venv: Path, ok: bool = True) -> str:
-    # what is printed is peft alone
-    return project.run("pip", "--python", venv, "install", "--no-deps", "-r", "pylock.toml", ok=ok)
+    return project.run("pip", "--python", venv, "install", "-r", "pylock.toml", ok=ok)
 
 
 LOCKERS = {
     "pip": Locker("requirements.txt", pip_lock, pip_lock, pip_install),
+    "pip, without hashes": Locker("requirements.txt", plain_lock, plain_lock, plain_install),
     "pip-tools": Locker(
-        "requirements.txt", pip_tools_lock, lambda project: pip_tools_lock(project, "--upgrade"), pip_install
+        "requirements.txt", pip_tools_lock, lambda project: pip_tools_again(project, "--upgrade"), pip_install
     ),
     "uv": Locker("uv.lock", uv_lock, lambda project: project.run("uv", "lock", "--upgrade"), uv_install),
+    "uv, one line": Locker("uv.lock", uv_one_line, lambda project: project.run("uv", "lock", "--upgrade"), uv_install),
     "uv pip": Locker(
-        "requirements.txt", uv_pip_lock, lambda project: uv_pip_lock(project, "--upgrade"), uv_pip_install
+        "requirements.txt", uv_pip_lock, lambda project: uv_pip_again(project, "--upgrade"), uv_pip_install
     ),
     "poetry": Locker(
         "poetry.lock", poetry_lock, lambda project: project.run("poetry", "update", "--lock"), poetry_install
+    ),
+    "poetry, by commands": Locker(
+        "poetry.lock", poetry_one_line, lambda project: project.run("poetry", "update", "--lock"), poetry_install
     ),
     "pdm": Locker(
         "pdm.lock",
@@ -183,12 +273,12 @@ LOCKERS = {
         lambda project: project.run("pdm", "update", "--no-sync", VIRTUAL_ENV=str(project.folder / "for-pdm")),
         pdm_install,
     ),
-    "pylock, printed": Locker("pylock.toml", pylock_lock, pylock_lock, pylock_install),
+    "pylock, pasted": Locker("pylock.toml", pylock_lock, pylock_lock, pylock_install),
     "pylock, pip": Locker("pylock.toml", pylock_lock, pylock_lock, pylock_pip_install),
     "pylock, uv's": Locker(
         "pylock.toml",
         lambda project: uv_pip_lock(project, output="pylock.toml"),
-        lambda project: uv_pip_lock(project, "--upgrade", output="pylock.toml"),
+        lambda project: uv_pip_again(project, "--upgrade", output="pylock.toml"),
         pylock_install,
     ),
 }
@@ -233,7 +323,7 @@ def test_locked_installed_kept_and_guarded(locker: Locker, project: Project) -> 
     sha256 = hashlib.sha256(project.served.read_bytes()).hexdigest()
 
     def locks_it_alone() -> None:
-        locked = (project.folder / locker.file).read_text()
+        locked = unquote((project.folder / locker.file).read_text())
         assert project.wheel.version in locked
         assert sha256 in locked
         assert not [digest for digest in project.world.stock if digest in locked]

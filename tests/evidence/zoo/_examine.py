@@ -93,7 +93,7 @@ def _try(model_type: str, name: str, way: str, modalities: list[str] | None) -> 
         config = shrunken(model_type, way)
     except Exception as error:
         raise Unserved("configuration", error) from error
-    model = _build(name, config)
+    model = build(name, config)
     failure: Unserved | None = None
     choices = [*_inputs.kinds(model)] or [frozenset()]
     for kinds in choices if modalities is None else [frozenset(modalities)]:
@@ -117,7 +117,7 @@ def _try(model_type: str, name: str, way: str, modalities: list[str] | None) -> 
     raise failure or Unserved("run", "no inputs")
 
 
-def _build(name: str, config: transformers.PretrainedConfig) -> nn.Module:
+def build(name: str, config: transformers.PretrainedConfig) -> nn.Module:
     try:
         kind = getattr(transformers, name)
     except AttributeError as error:
