@@ -32,11 +32,12 @@ def described() -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = None
     found["peft"] = importlib.import_module("peft").__version__
+    words = [Path(word).name if "/" in word else word for word in sys.argv[1:]]  # nobody else has these folders
     devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return {
         "side": installed().side, "release": str(installed().release), "python": platform.python_version(),
         "backend": "nccl" if GPU else "gloo", "devices": devices or [platform.processor() or "CPU"],
-        "date": datetime.date.today().isoformat(), "command": f"python -m tests.distributed {' '.join(sys.argv[1:])}",
+        "date": datetime.date.today().isoformat(), "command": f"python -m tests.distributed {' '.join(words)}",
         "versions": found,
     }  # fmt: skip
 
