@@ -1,49 +1,352 @@
-"""How long a patched wheel takes, as ratios to building stock's, side by side in one run.
+"""How long builds and the tool's verbs take, side by side in one run: patched beside stock, the tool beside fromager.
 
-Run with ``python -m benchmarks.build_speed`` in an environment that has the `tool` group. Everything is fetched and
-cached by a first round that does not count.
+Run with ``python -m benchmarks.build_speed`` in an environment with the `tool` group. Everything is fetched and cached by a first
+round that does not count; after that nothing is downloaded. Each round does all the work in turn, every second one backwards.
+What was measured is written to ``benchmarks/results/build_speed.json``, the table made of it to ``docs/building.md``.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import functools
+import gzip
+import http.server
+import json
+import os
+import platform
+import re
+import resource
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from patchset.pins import ROOT, select
+from patchset.pins import CONSTRAINTS, ROOT, find, load
+from patchset.series.patch import read_series
 from patchset.sources.sdists import Sdists
+from tests.evidence.page_table import replaced
 
-ROUNDS = 5
+PROGRAM = "python -m benchmarks.build_speed"
+RESULTS = Path(__file__).with_name("results") / "build_speed.json"
+PAGE = ROOT / "docs" / "building.md"
+RELEASE = "0.18.1"
+ROUNDS = 7
+FROMAGER = "0.77.0"
+_IMPORTED = ", until it imports"
+_VERSIONS = """
+import importlib.metadata as m, json, sys
+found = {}
+for name in sys.argv[1:]:
+    try:
+        found[name] = m.version(name)
+    except m.PackageNotFoundError:
+        pass
+print(json.dumps(found))
+"""
 
 
-def seconds(command: Sequence[str | Path]) -> float:
-    start = time.perf_counter()
-    subprocess.run(list(map(str, command)), cwd=ROOT, check=True, capture_output=True)
-    return time.perf_counter() - start
+@dataclass(frozen=True)
+class Work:
+    """Something that is measured.
+
+    Attributes:
+        name: as the table has it.
+        command: what is run.
+        goal: what it should take, in words.
+        beside: the name of the work that it is compared with.
+        statuses: exit statuses that mean that the work was done.
+        lines: whether the time of the line before the last is measured, too, as another work.
+        cwd: where it is run.
+        emptied: folders that are removed before.
+    """
+
+    name: str
+    command: Sequence[str | Path]
+    goal: str = ""
+    beside: str = ""
+    statuses: tuple[int, ...] = (0,)
+    lines: bool = False
+    cwd: Path = ROOT
+    emptied: tuple[Path, ...] = ()
 
 
-def main() -> None:
-    (release,) = select([])
-    with tempfile.TemporaryDirectory() as scratch:
-        sdist = Path(scratch, release.sdist)
-        sdist.write_bytes(Sdists().obtain(release))
-        out = Path(scratch, "out")
-        pip: tuple[str | Path, ...] = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", out)
-        commands = {"uv build --wheel": ("uv", "build", "--wheel", "-o", out), "pip wheel": pip}
-        print(f"{release.version}: median of {ROUNDS} rounds, stock and patched in turn")
-        for name, command in commands.items():
-            times = [(seconds((*command, sdist)), seconds((*command, ROOT))) for _ in range(ROUNDS + 1)][1:]
-            ratio = statistics.median(ours / theirs for theirs, ours in times)
-            print(f"  {name}: stock {statistics.median(t for t, _ in times):.2f} s, patched/stock {ratio:.2f}")
-    help_times = [seconds((sys.executable, "-m", "patchset", "--help")) for _ in range(ROUNDS + 1)][1:]
-    bare = [seconds((sys.executable, "-c", "pass")) for _ in range(ROUNDS + 1)][1:]
-    median = statistics.median(help_times)
-    print(f"  python -m patchset --help: {median:.2f} s, {median / statistics.median(bare):.1f} times a bare Python")
+@dataclass
+class Figures:
+    """What one work took, by round.
+
+    Attributes:
+        name: the work's.
+        goal: the work's.
+        beside: the work's.
+        seconds: by the clock.
+        cpu: seconds of processor time, of all its processes; none where they cannot be told apart.
+    """
+
+    name: str
+    goal: str = ""
+    beside: str = ""
+    seconds: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+
+def environment() -> dict[str, str]:
+    """Nothing that would change what is built; what fromager asks for is on this machine."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PEFT_")}
+    return {**kept, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+
+
+def measured(work: Work) -> dict[str, tuple[float, float | None]]:
+    """Do it once.
+
+    Returns:
+        Seconds, and seconds of processor time, by name.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    for folder in work.emptied:
+        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryFile("w+") as complaints:
+        before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        with subprocess.Popen(
+            [str(word) for word in work.command],
+            cwd=work.cwd,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+        ) as process:
+            assert process.stdout
+            lines = [time.perf_counter() - start for _ in process.stdout]
+        seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+        if process.returncode not in work.statuses:
+            complaints.seek(0)
+            raise SystemExit(f"error: {work.name} failed: {complaints.read()[-2000:]}")
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    found: dict[str, tuple[float, float | None]] = {}
+    if work.lines:
+        found[work.name + _IMPORTED] = lines[-2], None
+    return {**found, work.name: (seconds, cpu)}
+
+
+def builds(scratch: Path) -> Iterator[Work]:
+    """The builds by front ends and by the tool; all take their packages from one folder, and the sdist from the disk."""
+    release = find(RELEASE, load())
+    sdist, packages, out = scratch / release.sdist, scratch / "packages", scratch / "out"
+    sdist.write_bytes(Sdists().obtain(release))
+    pip = (sys.executable, "-m", "pip")
+    options: tuple[str | Path, ...] = ("--no-deps", "--require-hashes", "--requirement", CONSTRAINTS)
+    subprocess.run([*pip, "download", "--quiet", "--dest", packages, *options], check=True)
+    there: tuple[str | Path, ...] = ("--no-index", "--find-links", packages)
+    uv = ("uv", "build", "--wheel", "--out-dir", out, *there)
+    # pip would keep the wheel of a file, and not build it again
+    wheel = (*pip, "wheel", "--no-deps", "--no-cache-dir", "--wheel-dir", out, *there)
+    patched: tuple[str | Path, ...] = ("-C", f"upstream={RELEASE}", ROOT)
+    for name, command in {"uv build --wheel": uv, "pip wheel --no-deps": wheel}.items():
+        yield Work(f"`{name}`, stock's sdist", (*command, sdist))
+        yield Work(f"`{name}`, patched", (*command, *patched), "0.8 of stock's", f"`{name}`, stock's sdist")
+    tool = (sys.executable, "-m", "patchset", "build", "-o", out)
+    fromager = _fromager(scratch / "fromager", sdist, packages)
+    if fromager:
+        yield fromager
+    beside = fromager.name if fromager else ""
+    yield Work(f"`python -m patchset build {RELEASE}`", (*tool, RELEASE), "1 s", beside)
+    yield Work(f"`python -m patchset build --all`, {len(load())} wheels", (*tool, "--all"), "5 s")
+
+
+def verbs(python: str) -> Iterator[Work]:
+    """What is no build."""
+    tool = (sys.executable, "-m", "patchset")
+    there = versions(python)
+    # they exit with 1 where they find something
+    if "transformers" in there:
+        yield Work("`audit` of the installed transformers", (*tool, "audit", "--python", python), "6 s", "", (0, 1))
+    if {"peft", "torch"} <= there.keys():
+        yield Work("`doctor` of an environment", (*tool, "doctor", "--python", python), "", "", (0, 1), lines=True)
+    yield Work("`python -c pass`", (sys.executable, "-c", "pass"))
+    yield Work("`python -m patchset --help`", (*tool, "--help"), "", "`python -c pass`")
+
+
+GOALS = {f"`doctor` of an environment{_IMPORTED}": "2 s"}
+
+
+def _fromager(folder: Path, sdist: Path, packages: Path) -> Work | None:
+    """fromager, in an environment of its own, or None where it cannot be installed.
+
+    It has upstream's sdist and the packages from a server on this machine, as it reads no folders.
+    """
+    release = find(RELEASE, load())
+    folder.mkdir()
+    made = subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, folder / "venv"], check=False)
+    install = ["uv", "pip", "install", "--quiet", "--python", str(folder / "venv"), f"fromager=={FROMAGER}"]
+    if made.returncode or subprocess.run(install, check=False).returncode or not shutil.which("patch"):
+        print("fromager or GNU patch is not to be had; its row is left out", file=sys.stderr)
+        return None
+    patches = folder / "overrides" / "patches" / release.folder
+    patches.mkdir(parents=True)
+    for patch in read_series(release.series_dir):
+        shutil.copy(patch.path, patches)
+    index = folder / "simple"
+    for file in (sdist, *packages.iterdir()):
+        project = index / file.name.partition("-")[0]
+        project.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, project)
+        links = "".join(f'<a href="{path.name}">{path.name}</a>\n' for path in sorted(project.glob("*-*")))
+        (project / "index.html").write_text(links)
+    address = f"http://127.0.0.1:{_served(folder)}/simple/"
+    command = (
+        folder / "venv" / "bin" / "fromager",
+        "--no-network-isolation",
+        "build",
+        "peft",
+        RELEASE,
+        address,
+        "--wheel-server-url",
+        address,
+    )
+    emptied = (folder / "work-dir" / release.folder, folder / "sdists-repo", folder / "wheels-repo")
+    return Work("fromager, the same wheel with the same patches", command, cwd=folder, emptied=emptied)
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def _served(folder: Path) -> int:
+    """Serve a folder until this process ends; returns the port."""
+    handler = functools.partial(_Quiet, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return int(server.server_address[1])
+
+
+def versions(python: str, *names: str) -> dict[str, str]:
+    """The versions of packages that an environment has."""
+    wanted = names or ("peft", "torch", "transformers")
+    answer = subprocess.run([python, "-c", _VERSIONS, *wanted], capture_output=True, text=True, check=True).stdout
+    found: dict[str, str] = json.loads(answer)
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """The processor, how many of its cores may be used, and the system."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text("utf-8"), re.MULTILINE)
+        name = found[1] if found else name
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"processor": name, "cores": cores, "system": platform.system(), "architecture": platform.machine()}
+
+
+def measure(rounds: int, python: str) -> dict[str, Any]:
+    """Do all of it, and say where and with what."""
+    uv = subprocess.run(["uv", "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+    loads = [os.getloadavg()[0]]
+    with tempfile.TemporaryDirectory() as folder:
+        works = [*builds(Path(folder)), *verbs(python)]
+        figures: dict[str, Figures] = {}
+        for number in range(rounds + 1):
+            for work in works if number % 2 else works[::-1]:
+                for name, (seconds, cpu) in measured(work).items():
+                    print(f"{number or 'first'}: {name}: {seconds:.2f} s", file=sys.stderr, flush=True)
+                    one = figures.setdefault(name, Figures(name, GOALS.get(name, work.goal), work.beside))
+                    if number:  # the first fills the caches
+                        one.seconds.append(round(seconds, 4))
+                        one.cpu += [] if cpu is None else [round(cpu, 4)]
+            loads.append(os.getloadavg()[0])
+        sizes = _sizes(Path(folder, "out"))
+    order = [name for work in works for name in (work.name + _IMPORTED, work.name) if name in figures]
+    ours = versions(sys.executable, "pip", "setuptools")
+    fromager = {"fromager": FROMAGER} if any("fromager" in name for name in order) else {}
+    return {
+        "release": RELEASE,
+        "date": time.strftime("%Y-%m-%d"),
+        "rounds": rounds,
+        "machine": machine(),
+        "load": {"lowest": min(loads), "highest": max(loads)},
+        "versions": {"python": platform.python_version(), "uv": uv, **ours, **fromager},
+        "environment": versions(python),
+        "bytes": sizes,
+        "works": [vars(figures[name]) for name in order],
+    }
+
+
+def _sizes(out: Path) -> dict[str, int]:
+    """What the wheels take, and what ours takes where a server compresses what it sends."""
+    wheel = find(RELEASE, load()).wheels[0]
+    patched = (out / wheel.file).read_bytes()
+    stock = (out / f"peft-{RELEASE}-py3-none-any.whl").stat().st_size
+    return {"stock": stock, "patched": len(patched), "patched, gzip": len(gzip.compress(patched, 6))}
+
+
+def made(found: Mapping[str, Any]) -> str:
+    """What stands between the page's comments."""
+    where, load = found["machine"], found["load"]
+    what = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    environment = ", ".join(f"{name} {version}" for name, version in found["environment"].items())
+    head = (
+        f"{found['date']}, {where['processor']}, {where['cores']} cores, {where['system']} {where['architecture']}; {what}.\n"
+        f"{found['rounds']} rounds after one that does not count; the load average was {load['lowest']:.1f} to {load['highest']:.1f}.\n"
+    )
+    if environment:
+        head += f"The environment that `audit` and `doctor` look at has {environment}.\n"
+    size = {name: f"{number / 1e6:.2f} MB" for name, number in found["bytes"].items()}
+    head += f"Stock's wheel has {size['stock']}, ours {size['patched']}, or {size['patched, gzip']} where it is sent with gzip.\n"
+    works = {one["name"]: Figures(**one) for one in found["works"]}
+    lines = ["work", "seconds", "of processor time", "beside", "ratio", "goal, at most"], ["---"] * 6
+    rows = [*lines, *(_row(one, works) for one in works.values())]
+    table = "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+    return f"\n{head}\n{table}\n"
+
+
+def _row(one: Figures, works: Mapping[str, Figures]) -> list[str]:
+    other = works.get(one.beside)
+    ratios = [ours / theirs for ours, theirs in zip(one.seconds, other.seconds, strict=True)] if other else []
+    return [one.name, _spread(one.seconds), _spread(one.cpu), one.beside, _spread(ratios), one.goal]
+
+
+def _spread(values: Sequence[float]) -> str:
+    """The median, and the smallest and the largest."""
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})" if values else ""
+
+
+def main() -> int:
+    """Measure, write and render, or only render or compare."""
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help="that count (default: %(default)s)")
+    parser.add_argument(
+        "--python",
+        default=sys.executable,
+        metavar="PATH",
+        help="whose transformers, and peft with torch, to look at (default: this one); what is missing there is left out",
+    )
+    parser.add_argument("--render", action="store_true", help=f"write {PAGE.name} from the last run's figures")
+    parser.add_argument(
+        "--check", action="store_true", help=f"only say whether {PAGE.name} has the last run's figures"
+    )
+    options = parser.parse_args()
+    if not (options.render or options.check):
+        found = measure(options.rounds, options.python)
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    old = PAGE.read_text("utf-8")
+    new = replaced(old, made(json.loads(RESULTS.read_text("utf-8"))))
+    if not options.check:
+        PAGE.write_text(new, encoding="utf-8")
+    elif old != new:
+        print(f"error: docs/{PAGE.name} has another table; run `{PROGRAM} --render`", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
