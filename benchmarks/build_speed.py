@@ -294,9 +294,11 @@ def made(found: Mapping[str, Any]) -> str:
     where, load = found["machine"], found["load"]
     what = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     environment = ", ".join(f"{name} {version}" for name, version in found["environment"].items())
+    busy = ", as the machine had other work to do" if load["lowest"] > where["cores"] else ""
     head = (
         f"{found['date']}, {where['processor']}, {where['cores']} cores, {where['system']} {where['architecture']}; {what}.\n"
-        f"{found['rounds']} rounds after one that does not count; the load average was {load['lowest']:.1f} to {load['highest']:.1f}.\n"
+        f"{found['rounds']} rounds after one that does not count; "
+        f"the load average was {load['lowest']:.1f} to {load['highest']:.1f}{busy}.\n"
     )
     if environment:
         head += f"The environment that `audit` and `doctor` look at has {environment}.\n"
