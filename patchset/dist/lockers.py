@@ -92,7 +92,7 @@ def _uv(pin: Pin) -> str:
         "at the end of pyproject.toml",
         {"tool": {"uv": {"index": [index], "sources": {"peft": {"index": INDEX}}}}},
         f'then: uv add "{pin.requirement}"',
-        # not `uv add --index`, which binds nothing: a later `uv lock --upgrade` looks elsewhere, stock's version included
+        # not `uv add --index`, whose index is not explicit: a later `uv lock --upgrade` looks elsewhere, stock's version included
         f'or instead of both: uv add "peft @ {pin.url}"',
         f"uv.lock must say sha256:{pin.sha256}",
     )

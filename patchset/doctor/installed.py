@@ -148,5 +148,6 @@ def _at_run_time(python: str, imported: Sequence[str]) -> Iterator[Finding]:
     for method, file in foreign:
         yield Finding("problem", f"{method} is replaced at run time by {file}; a patched peft does not need it")
     if not foreign:
+        what += " are" if imported else " is"
         more = "" if imported else "; --import MODULE looks at what a framework does when it is imported"
-        yield Finding("ok", f"nothing replaces the wrappers' methods when {what} is imported{more}")
+        yield Finding("ok", f"nothing replaces the wrappers' methods when {what} imported{more}")

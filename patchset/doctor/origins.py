@@ -108,7 +108,7 @@ def of_origin(text: str, releases: Sequence[Release], upstream: str = "", locker
         )
 
 
-_LOOK = "what that gives shows once it is locked or installed: doctor LOCKFILE, doctor --python PATH"
+_LOOK = "what that gives shows once it is installed: doctor --python PATH"
 
 
 def _of_file(origin: Origin, releases: Sequence[Release], locker: str) -> Finding:

@@ -110,15 +110,18 @@ def _installer(environment: Environment, *, own: bool = False) -> list[str]:
 
     Args:
         environment: whose.
-        own: without the user's settings, which may ask for other versions.
+        own: in whatever folder, and without the user's settings, which may ask for other versions.
     """
+    python = environment.python
+    if own and os.path.dirname(python):  # a name alone is looked for on the PATH; links stay, as they make the environment
+        python = os.path.abspath(python)
     if environment.pip:
         alone = ["--isolated"] if own else []
-        return [environment.python, "-m", "pip", *alone, "install", "--no-deps", "--force-reinstall"]
+        return [python, "-m", "pip", *alone, "install", "--no-deps", "--force-reinstall"]
     if uv := shutil.which("uv"):
         alone = ["--no-config"] if own else []
         reinstall = ["--no-deps", "--reinstall-package", "peft"]
-        return [uv if own else "uv", "pip", "install", *alone, "--python", environment.python, *reinstall]
+        return [uv if own else "uv", "pip", "install", *alone, "--python", python, *reinstall]
     raise PatchsetError(f"{environment.python} has no pip, and there is no uv; install one of them")
 
 

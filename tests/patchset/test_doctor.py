@@ -166,7 +166,7 @@ def test_what_a_framework_replaces_when_it_is_imported(
     answer = said(installed.examine(str(python), released, ["framework"]))
     assert f"problem: {name} is replaced at run time by {what.replace('FILE', str(site / 'framework.py'))};" in answer
     (site / "framework.py").write_text("import peft\n")
-    assert "when peft and framework is imported" in said(installed.examine(str(python), released, ["framework"]))
+    assert "when peft and framework are imported" in said(installed.examine(str(python), released, ["framework"]))
     (site / "framework.py").write_text("1 / 0\n")
     answer = said(installed.examine(str(python), released, ["framework"]))
     assert "problem: cannot import peft and framework there" in answer

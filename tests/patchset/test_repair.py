@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -75,7 +76,9 @@ def test_stock_becomes_patched_and_back(tool: Run, wheel: Path, python: Path) ->
     assert "would be replaced: peft 0.18.1, stock" in dry.stdout
     assert installed(python) == before
 
-    result = tool(ROOT, "repair", "--python", str(python), *dist, **settings)
+    # as the help has it: relative to where the command is given, and nowhere near scratch folders
+    settings["TMPDIR"] = str(python.parent)
+    result = tool(ROOT, "repair", "--python", os.path.relpath(python, ROOT), *dist, **settings)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[:3] == [
         "before: peft 0.18.1, stock",
@@ -91,7 +94,7 @@ def test_stock_becomes_patched_and_back(tool: Run, wheel: Path, python: Path) ->
     assert again.stdout == "nothing to do: peft 0.18.1+kwargs.1 is there, as it was released\n"
 
     (back,) = (line for line in result.stdout.splitlines() if line.startswith("back: "))
-    done("sh", "-c", back.removeprefix("back: "))
+    done("sh", "-c", f"cd {ROOT}; {back.removeprefix('back: ')}")
     assert installed(python) == before
     assert "problem: peft 0.18.1 is stock" in tool(ROOT, "doctor", "--python", str(python)).stdout
 
