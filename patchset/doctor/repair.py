@@ -113,8 +113,8 @@ def _installer(environment: Environment, *, own: bool = False) -> list[str]:
         own: in whatever folder, and without the user's settings, which may ask for other versions.
     """
     python = environment.python
-    if own and os.path.dirname(python):  # a name alone is looked for on the PATH; links stay, as they make the environment
-        python = os.path.abspath(python)
+    if own and Path(python).name != python:  # a name alone is looked for on the PATH
+        python = str(Path(python).absolute())  # not resolved: a link is what makes it the environment's
     if environment.pip:
         alone = ["--isolated"] if own else []
         return [python, "-m", "pip", *alone, "install", "--no-deps", "--force-reinstall"]
