@@ -81,6 +81,8 @@ def run(pairs: Sequence[Pair], folder: Path, limit: float = 240) -> None:
     variables = {
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false",
+        # transformers up to 5.14.1 makes Gemma 4's buffers in the order of a set, and DDP goes by their order
+        "PYTHONHASHSEED": "0",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }  # fmt: skip
     if not GPU:

@@ -114,8 +114,9 @@ def test_tied_head(enabled: bool) -> None:
 def test_tied_head_in_a_mixed_batch() -> None:
     embed, tied = tied_pair()
     expected = tied(HIDDEN, adapter_names=NAMES)
-    assert torch.equal(expected[0], tied(HIDDEN)[0])
-    assert torch.equal(expected[1], tied.original_module(HIDDEN)[1])
+    # a processor may add up one row otherwise than two
+    torch.testing.assert_close(expected[0], tied(HIDDEN)[0])
+    torch.testing.assert_close(expected[1], tied.original_module(HIDDEN)[1])
     assert torch.equal(tied(input=HIDDEN, adapter_names=NAMES), expected)
     assert torch.equal(embed(input=IDS[:2], adapter_names=NAMES), embed(IDS[:2], adapter_names=NAMES))
 
