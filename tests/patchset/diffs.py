@@ -204,7 +204,7 @@ def _trimmed(lines: list[bytes], at: int, draw: st.DrawFn) -> list[bytes]:
     first = draw(st.booleans())
     gone = at + 1 if first else end - 1
     found = re.fullmatch(rb"@@ -(\d+),(\d+) \+(\d+),(\d+) @@\n", lines[at])
-    if not found or not lines[gone].startswith(b" "):
+    if not found or gone == len(lines) or not lines[gone].startswith(b" "):
         return lines
     old, old_count, new, new_count = map(int, found.groups())
     header = b"@@ -%d,%d +%d,%d @@\n" % (old + first, old_count - 1, new + first, new_count - 1)
