@@ -32,9 +32,9 @@ from typing import Any
 from patchset.pins import CONSTRAINTS, ROOT, find, load
 from patchset.series.patch import read_series
 from patchset.sources.sdists import Sdists
-from tests.evidence.page_table import replaced
+from tests.evidence.page_table import put
 
-PROGRAM = "python -m benchmarks.build_speed"
+PROGRAM = "benchmarks.build_speed"
 RESULTS = Path(__file__).with_name("results") / "build_speed.json"
 PAGE = ROOT / "docs" / "building.md"
 RELEASE = "0.18.1"
@@ -324,7 +324,7 @@ def _spread(values: Sequence[float]) -> str:
 
 def main() -> int:
     """Measure, write and render, or only render or compare."""
-    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog=f"python -m {PROGRAM}", description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help="that count (default: %(default)s)")
     parser.add_argument(
         "--python",
@@ -340,14 +340,7 @@ def main() -> int:
     if not (options.render or options.check):
         found = measure(options.rounds, options.python)
         RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    old = PAGE.read_text("utf-8")
-    new = replaced(old, made(json.loads(RESULTS.read_text("utf-8"))))
-    if not options.check:
-        PAGE.write_text(new, encoding="utf-8")
-    elif old != new:
-        print(f"error: docs/{PAGE.name} has another table; run `{PROGRAM} --render`", file=sys.stderr)
-        return 1
-    return 0
+    return put(f"{PROGRAM} --render", PAGE, made(json.loads(RESULTS.read_text("utf-8"))), check=options.check)
 
 
 if __name__ == "__main__":

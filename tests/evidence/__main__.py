@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import re
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import tomlkit
 
+from patchset.commits.git import git
 from patchset.pins import RELEASES, ROOT, load
 from patchset.verbs.printing import console, print_json, table
 
@@ -76,6 +76,7 @@ def results() -> Iterator[Result]:
     Raises:
         RuntimeError: there is no history of git to look into.
     """
+    check_history()
     now = {release.version: release.tree for release in load()}
     pins: dict[str, Mapping[str, str]] = {}
     for source in SOURCES:
@@ -83,13 +84,13 @@ def results() -> Iterator[Result]:
             file = path.relative_to(ROOT).as_posix()
             wheels = tuple(sorted(set(_WHEEL.findall(path.read_text("utf-8")))))
             # what only moved was not made anew
-            found = git("log", "--follow", "--diff-filter=AM", "-1", "--format=%H %as", "--", file).split()
+            found = git(ROOT, "log", "--follow", "--diff-filter=AM", "-1", "--format=%H %as", "--", file).split()
             if not found:
                 yield Result(source, file, "not committed", wheels, ())
                 continue
             commit, day = found
             if commit not in pins:
-                pins[commit] = trees(git("show", f"{commit}:{RELEASES.relative_to(ROOT).as_posix()}"))
+                pins[commit] = trees(git(ROOT, "show", f"{commit}:{RELEASES.relative_to(ROOT).as_posix()}"))
             older = tuple(wheel for wheel in wheels if pins[commit].get(wheel) != now.get(wheel))
             yield Result(source, file, day, wheels, older)
 
@@ -99,21 +100,16 @@ def trees(text: str) -> dict[str, str]:
     return {entry["version"]: entry.get("tree", "") for entry in tomlkit.parse(text).unwrap()["release"]}
 
 
-def git(*arguments: str) -> str:
-    """What git prints, in a clone with its history.
+def check_history() -> None:
+    """Look whether this is a clone with its history.
 
     Raises:
-        RuntimeError: this is none.
+        RuntimeError: it is none.
     """
     if not (ROOT / ".git").exists():
         raise RuntimeError("this is no clone, so that nobody knows when results were made")
-    if _git("rev-parse", "--is-shallow-repository").strip() != "false":
+    if git(ROOT, "rev-parse", "--is-shallow-repository").strip() != "false":
         raise RuntimeError("this clone has no history; `git fetch --unshallow` gets it")
-    return _git(*arguments)
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
 def main() -> int:

@@ -23,9 +23,23 @@ def main(program: str, page: Path, make: Callable[[], str]) -> int:
     """
     parser = argparse.ArgumentParser(prog=f"python -m {program}", description=f"Write the tables of {page.name}.")
     parser.add_argument("--check", action="store_true", help="only say whether the page has what the results give")
-    check = parser.parse_args().check
+    return put(program, page, make(), check=parser.parse_args().check)
+
+
+def put(program: str, page: Path, text: str, *, check: bool) -> int:
+    """Write the text between the two comments of a page, or only compare it.
+
+    Args:
+        program: the module that writes it, with its options.
+        page: the page.
+        text: what is to stand there.
+        check: whether to compare only.
+
+    Returns:
+        The exit status; 1 if a page that is compared has another text.
+    """
     old = page.read_text("utf-8")
-    new = replaced(old, make())
+    new = replaced(old, text)
     if not check:
         page.write_text(new, encoding="utf-8")
     elif old != new:

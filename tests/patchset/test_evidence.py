@@ -100,7 +100,7 @@ def test_without_history(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     git(clone, "clone", "--quiet", "--depth=1", f"file://{clone}", "shallow")
     monkeypatch.setattr(program, "ROOT", clone / "shallow")
     with pytest.raises(RuntimeError, match="this clone has no history"):
-        program.git("log")
+        program.check_history()
     monkeypatch.setattr(program, "ROOT", clone / "vendor")
     with pytest.raises(RuntimeError, match="this is no clone"):
-        program.git("log")
+        program.check_history()
