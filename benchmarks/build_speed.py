@@ -2,7 +2,7 @@
 
 Run with ``python -m benchmarks.build_speed`` in an environment with the `tool` group. Everything is fetched and cached by a first
 round that does not count; after that nothing is downloaded. Each round does all the work in turn, every second one backwards.
-What was measured is written to ``benchmarks/results/build_speed.json``, the table made of it to ``docs/building.md``.
+What was measured is written to ``benchmarks/results/build_speed.json``; `texts` makes the table of ``docs/building.md`` of it.
 """
 
 from __future__ import annotations
@@ -32,11 +32,9 @@ from typing import Any
 from patchset.pins import CONSTRAINTS, ROOT, find, load
 from patchset.series.patch import read_series
 from patchset.sources.sdists import Sdists
-from tests.evidence.page_table import put
 
 PROGRAM = "benchmarks.build_speed"
 RESULTS = Path(__file__).with_name("results") / "build_speed.json"
-PAGE = ROOT / "docs" / "building.md"
 RELEASE = "0.18.1"
 ROUNDS = 7
 FROMAGER = "0.77.0"
@@ -289,8 +287,13 @@ def _sizes(out: Path) -> dict[str, int]:
     return {"stock": stock, "patched": len(patched), "patched, gzip": len(gzip.compress(patched, 6))}
 
 
+def texts() -> dict[str, str]:
+    """The tables of `docs/building.md`, by name, of the last run's figures."""
+    return {"": made(json.loads(RESULTS.read_text("utf-8")))}
+
+
 def made(found: Mapping[str, Any]) -> str:
-    """What stands between the page's comments."""
+    """The figures, in Markdown."""
     where, load = found["machine"], found["load"]
     what = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     environment = ", ".join(f"{name} {version}" for name, version in found["environment"].items())
@@ -323,7 +326,7 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def main() -> int:
-    """Measure, write and render, or only render or compare."""
+    """Measure, and write."""
     parser = argparse.ArgumentParser(prog=f"python -m {PROGRAM}", description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help="that count (default: %(default)s)")
     parser.add_argument(
@@ -332,15 +335,11 @@ def main() -> int:
         metavar="PATH",
         help="whose transformers, and peft with torch, to look at (default: this one); what is missing there is left out",
     )
-    parser.add_argument("--render", action="store_true", help=f"write {PAGE.name} from the last run's figures")
-    parser.add_argument(
-        "--check", action="store_true", help=f"only say whether {PAGE.name} has the last run's figures"
-    )
     options = parser.parse_args()
-    if not (options.render or options.check):
-        found = measure(options.rounds, options.python)
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    return put(f"{PROGRAM} --render", PAGE, made(json.loads(RESULTS.read_text("utf-8"))), check=options.check)
+    found = measure(options.rounds, options.python)
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print("written; `python -m tests.evidence.pages` puts it into the page", file=sys.stderr)
+    return 0
 
 
 if __name__ == "__main__":

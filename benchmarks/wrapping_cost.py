@@ -201,14 +201,10 @@ def main() -> None:
         "--budget", type=float, default=60, metavar="S", help="no new round of a size after (default: 60)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
-    parser.add_argument("--render", type=Path, metavar="FILE", help="print the table of written figures instead")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
         return serve()
-    if arguments.render:
-        found = json.loads(arguments.render.read_text())
-        return print(table([Cell(**cell) for cell in found["cells"]]))
     with tempfile.TemporaryDirectory() as scratch:
         stock, patched = arguments.stock, arguments.patched
         if not (stock and patched):

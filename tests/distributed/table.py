@@ -1,22 +1,14 @@
-"""``python -m tests.distributed.table``: write the tables of `docs/distributed.md` from the results beside this file.
-
-`results/*.json` is what ``python -m tests.distributed -o FILE`` has written. With `--check` nothing is written: exit status 1
-says that the page has other tables.
-"""
+"""The tables of `docs/distributed.md`, of the results beside this file: what ``python -m tests.distributed -o FILE`` has written."""
 
 from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.evidence import page_table
-
 RESULTS = Path(__file__).with_name("results")
-PAGE = Path(__file__).parents[2] / "docs" / "distributed.md"
 NO_X = "missing 1 required positional argument: 'x'"
 
 Run = Mapping[str, Any]
@@ -26,6 +18,11 @@ def load() -> list[Run]:
     """All results, by backend, release and side."""
     runs = [json.loads(path.read_text("utf-8")) for path in RESULTS.glob("*.json")]
     return sorted(runs, key=lambda run: (run["backend"], run["release"], run["side"] != "stock"))
+
+
+def made() -> str:
+    """The tables of the results there are."""
+    return tables(load())
 
 
 def tables(runs: Sequence[Run]) -> str:
@@ -93,7 +90,3 @@ def shortened(case: Mapping[str, Any]) -> str:
         return re.sub(r" [\d.]+e[+-]\d+| inf| nan", "", text) + " differ"
     text = re.sub(r"\s+", " ", re.sub(r"GPU \d.*|0x\w+|\[127.*", "", text)).replace("|", "/").replace("`", "'")
     return f"`{text[:140].strip()}`"
-
-
-if __name__ == "__main__":
-    sys.exit(page_table.main("tests.distributed.table", PAGE, lambda: tables(load())))

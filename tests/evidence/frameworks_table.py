@@ -1,24 +1,20 @@
-"""``python -m tests.evidence.frameworks_table``: write the table of `docs/frameworks.md` from what the frameworks' runs have left.
+"""The table of `docs/frameworks.md`, of what the frameworks' runs have left.
 
 `tests/evidence/results/frameworks/*.json` is written by `tests/consumers/frameworks` (see its conftest.py). Nothing in the table comes from
-elsewhere. With `--check` nothing is written: exit status 1 says that the page has another table.
+elsewhere.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from packaging.version import Version
 
-from tests.evidence import page_table
-
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "tests" / "evidence" / "results" / "frameworks"
-PAGE = ROOT / "docs" / "frameworks.md"
 COLUMNS = ("framework", "its pin", "its check", "stock dies in", "patched", "wheel", "transformers, torch, Python")
 
 
@@ -56,7 +52,3 @@ def row(run: Mapping[str, Any]) -> list[str]:
 def said(outcomes: Mapping[str, str]) -> str:
     """What was shown, and what was to be shown and was not."""
     return "; ".join(what if outcome == "passed" else f"FAILED: {what}" for what, outcome in sorted(outcomes.items()))
-
-
-if __name__ == "__main__":
-    sys.exit(page_table.main("tests.evidence.frameworks_table", PAGE, made))

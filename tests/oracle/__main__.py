@@ -2,22 +2,21 @@
 
     python -m tests.oracle --sequences 10000 --json tests/evidence/results/oracle/0.21.2.json
     python -m tests.oracle --replay tests/evidence/results/oracle/0.21.2.json
-    python -m tests.oracle --table tests/evidence/results/oracle
 
 The first ends with status 1 if anything differs; the same arguments give the same sequences. The second does the examples of
-a written result again, one by one. The third prints the table of docs/oracle.md.
+a written result again, one by one.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import functools
 import json
 import multiprocessing
 import platform
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -63,24 +62,6 @@ def tell(result: dict[str, Any]) -> None:
             print("       ", json.dumps(step))
 
 
-def table(folder: Path) -> str:
-    """The results in a folder, in Markdown."""
-    found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-    rows = ["| release | transformers | torch | sequences | operations | refused | differing |"]
-    rows.append("| --- | --- | --- | ---: | ---: | ---: | ---: |")
-    left: Counter[str] = Counter()
-    for result in found:
-        refused, differing = sum(result["refused"].values()), sum(item["sequences"] for item in result["failures"])
-        versions = (result[name].partition("+")[0] for name in ("peft", "transformers", "torch"))
-        figures = (f"{count:,}" for count in (result["sequences"], result["steps"], refused, differing))
-        rows.append(f"| {' | '.join((*versions, *figures))} |")
-        left.update(result["left"])
-    return "\n".join(
-        [*rows, "", "Met in these runs, and not compared:", ""]
-        + [f"- {fault}: {n:,} times" for fault, n in left.most_common()]
-    )
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.oracle", description=__doc__.partition("\n")[0])
     parser.add_argument("--sequences", type=int, default=1000, metavar="N", help="how many at least (default: 1000)")
@@ -89,17 +70,13 @@ def main() -> int:
     parser.add_argument("--strict", action="store_true", help="compare too what the patches leave as in stock")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what they came to")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="do a written result's examples again instead")
-    parser.add_argument("--table", type=Path, metavar="FOLDER", help="print the table of written results instead")
     arguments = parser.parse_args()
-    if arguments.table:
-        print(table(arguments.table))
-        return 0
     print(installed().label)
     leave = frozenset() if arguments.strict else LEFT
     if arguments.replay:
         return again(json.loads(arguments.replay.read_text()), leave)
     versions = {
-        "peft": installed().label.split()[1].rstrip(","), "python": platform.python_version(),
+        "date": datetime.date.today().isoformat(), "peft": installed().label.split()[1].rstrip(","), "python": platform.python_version(),
         "torch": torch.__version__, "transformers": transformers.__version__,
     }  # fmt: skip
     start = time.perf_counter()

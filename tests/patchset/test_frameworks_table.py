@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
-import pytest
-
 from tests.evidence import frameworks_table as program
-from tests.evidence.page_table import BEGIN, END, replaced
 
 RUN = {
     "framework": "factory", "version": "0.9.4", "pin": "<=0.17.1", "checks": ["peft<=0.17.1"], "wheel": "0.17.1-1kwargs1",
     "transformers": "5.6.0", "torch": "2.13.0+cpu", "python": "3.11.7",
     "shown": {"stock": {"SFT": "passed"}, "local": {"ImportError": "passed"}, "patched": {"SFT": "passed", "DPO": "failed"}},
 }  # fmt: skip
-
-
-def test_the_page_has_the_table_of_the_results() -> None:
-    results = [json.loads(path.read_text("utf-8")) for path in program.RESULTS.glob("*.json")]
-    assert results
-    page = program.PAGE.read_text("utf-8")
-    assert replaced(page, program.table(results)) == page
 
 
 def test_all_of_a_run_is_told() -> None:
@@ -35,11 +23,3 @@ def test_all_of_a_run_is_told() -> None:
         "`0.17.1-1kwargs1`",
         "5.6.0, 2.13.0, 3.11",
     ]
-
-
-def test_another_result_is_another_table() -> None:
-    page = f"before\n{BEGIN}{program.table([RUN])}{END}after\n"
-    assert replaced(page, program.table([RUN])) == page
-    assert replaced(page, program.table([RUN | {"wheel": "0.17.0+kwargs.1"}])) != page
-    with pytest.raises(ValueError, match="has no place"):
-        replaced("before\n", "")

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections import Counter
 from pathlib import Path
 
-import pytest
-
-from patchset.pins import ROOT, find, load
+from patchset.pins import ROOT, load
 from patchset.series.patch import read_series
 from patchset.verbs import status
-from tests.evidence.upstream._compare import Comparison
-from tests.evidence.upstream._report import COLUMNS, row
 from tests.patchset.tool import Run
 
 STALE = "The patches have changed since"
@@ -70,46 +64,3 @@ def test_audit(tool: Run, tmp_path: Path) -> None:
     result = tool(ROOT, "audit", str(tmp_path / "modeling_mine.py"))
     assert result.returncode == 1
     assert [line.rstrip() for line in result.stdout.splitlines()] == printed.splitlines()
-
-
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "tests" / "evidence" / "results" / "zoo").glob("*.json")), ids=lambda path: path.stem
-)
-def test_table_of_the_zoo(path: Path) -> None:
-    found = json.loads(path.read_text("utf-8"))
-    ran = [entry for entry in found["types"] if "class" in entry]
-    crashing = [entry for entry in ran if entry["crash"]]
-    release, plus, _ = found["versions"]["peft"].partition("+")
-    crash = f"{sum(len(entry['crash']) for entry in crashing):,} in {len(crashing)} types" if crashing else "0"
-    cells = (
-        f"{'patched' if plus else 'stock'} {release}",
-        len(found["types"]),
-        len(ran),
-        f"{sum(entry['tried'] for entry in ran):,}",
-        crash,
-        f"{sum(entry['same'] for entry in ran):,}",
-    )
-    zoo = page("zoo")
-    assert f"| {' | '.join(map(str, cells))} |" in zoo
-    assert not [entry["type"] for entry in ran if entry["differs"] or entry["other"]]
-    assert f"{sum(len(entry['unwrappable']) for entry in ran)} children are of types" in zoo
-    assert f"{sum(len(entry['inputs']) > 1 for entry in ran)} types are run with more than one" in zoo
-
-
-def test_table_of_upstreams_tests() -> None:
-    text, stale = page("upstream-tests"), 0
-    rows = re.findall(r"^\| ([\d.]+) \| (\S+) \| (.*) \|$", text, flags=re.MULTILINE)
-    results = sorted((ROOT / "tests" / "evidence" / "results" / "upstream").glob("*.json"))
-    assert [release for release, *_ in rows] == [path.stem for path in results]
-    for path, (release, transformers, cells) in zip(results, rows, strict=True):
-        found = json.loads(path.read_text("utf-8"))
-        same, new = Counter(found["same"]), Counter(found["new"])
-        comparison = Comparison(found["collected"], same, found["unserved"], new, found["differences"])
-        printed = list(row(comparison).values())
-        printed.insert(COLUMNS.index("skipped"), f"{len(comparison.unserved):,}")
-        assert cells.split(" | ") == printed
-        assert new.keys() == {"passed"}
-        assert found["environment"]["transformers"] == transformers
-        assert found["regressions"] == 0
-        stale += found["tree"] != find(release, load()).tree
-    assert (STALE in text) == bool(stale), "the page says whether the patches have changed since"

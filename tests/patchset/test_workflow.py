@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import configparser
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +105,6 @@ def test_a_release_is_compared_before_it_is_published() -> None:
     assert compare.split()[2:] == [f"built/release-{system}" for system in systems]
     assert (jobs["compare"]["needs"], jobs["publish"]["needs"]) == ("build", "compare")
     assert "permissions" not in jobs["build"], "only what publishes may write"
-
-
-def test_the_page_has_the_figures_of_builds() -> None:
-    command = [sys.executable, "-m", "benchmarks.build_speed", "--check"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
 
 
 def test_names() -> None:
