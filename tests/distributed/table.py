@@ -74,8 +74,8 @@ def failures(runs: Sequence[Run]) -> str:
     lines = ["| engine | what | cases | PEFT |\n| --- | --- | --- | --- |\n"]
     known = list(dict.fromkeys(engine for run in runs for engine in run["engines"]))
     for (engine, what), groups in sorted(found.items(), key=lambda item: (known.index(item[0][0]), item[0][1])):
-        for names, sides in groups.items():
-            lines.append(f"| {engine} | {what} | {'; '.join(names)} | {', '.join(sides)} |\n")
+        for cases, sides in groups.items():
+            lines.append(f"| {engine} | {what} | {'; '.join(cases)} | {', '.join(sides)} |\n")
     return "".join(lines)
 
 
