@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,7 @@ def zoo() -> str:
             f"{sum(crashing):,} in {len(crashing):,} types" if crashing else "0",
             f"{sum(others):,} in {len(others):,} types" if others else "0",
             f"{sum(entry['same'] for entry in ran):,}",
+            lived([entry["life"] for entry in ran if "life" in entry]),
         ])  # fmt: skip
         refused = sum(len(entry["unwrappable"]) for entry in ran)
         several = sum(len(entry["inputs"]) > 1 for entry in ran)
@@ -107,8 +108,17 @@ def zoo() -> str:
         "crash",
         "other errors",
         "same output",
+        "trained, saved, reloaded, merged",
     )
     return f"{markdown(head, rows, right=2)}\n{''.join(dict.fromkeys(notes))}"
+
+
+def lived(lives: Sequence[Result]) -> str:
+    """Of the names in `modules_to_save` with which the unwrapped model can take a step, how many came through all of it."""
+    ends = [what for life in lives for what in life["not whole"].values()]
+    names = sum(life["names"] for life in lives) - sum(what.startswith("unfit") for what in ends)
+    failed = sum(not what.startswith("unfit") for what in ends)
+    return f"{names - failed:,} of {names:,} names" if names else "not tried"
 
 
 def cost() -> dict[str, str]:

@@ -51,14 +51,15 @@ def main() -> int:
     output.write_text(f'{{"versions": {json.dumps(versions)}, "types": [\n{text}\n]}}\n')
     kept.unlink()
     _print(results)
-    bad = [entry["type"] for entry in results if entry.get("crash") or entry.get("differs")]
+    bad = [entry["type"] for entry in results if entry.get("crash") or entry.get("differs") or failed(entry)]
     return int("+" in peft.__version__ and bool(bad))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.evidence.zoo",
-        description="Build every model type small, wrap each child that its forward pass calls, compare the outputs.",
+        description="Build every model type small, wrap each child that its forward pass calls, compare the outputs; and train, save, "
+        "reload and merge with each name in modules_to_save that is called by keyword or nests.",
         epilog="example: python -m tests.evidence.zoo --types gemma3,whisper --output two.json",
     )
     parser.add_argument("--types", metavar="A,B", help="default: all of the installed transformers")
@@ -67,7 +68,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--like", metavar="FILE", help="results with the same transformers, to save the trying out")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="types at a time (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=120, help="for a type (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=240, help="for a type (default: %(default)s)")
     parser.add_argument("--memory", type=float, default=6, help="for a type, in GiB (default: %(default)s)")
     return parser.parse_args()
 
@@ -102,6 +103,12 @@ def _examined(names: list[str], like: dict[str, Any], options: argparse.Namespac
     bar.close()
 
 
+def failed(entry: dict[str, Any]) -> dict[str, str]:
+    """The names of a type that did not train, save, reload and merge as the unwrapped model, which could."""
+    lost = entry.get("life", {}).get("not whole", {})
+    return {name: what for name, what in lost.items() if not what.startswith("unfit")}
+
+
 def _print(results: list[dict[str, Any]]) -> None:
     ran = [entry for entry in results if "class" in entry]
     print(f"peft {peft.__version__}, transformers {transformers.__version__}, torch {torch.__version__}")
@@ -114,6 +121,11 @@ def _print(results: list[dict[str, Any]]) -> None:
         hit = [entry for entry in ran if entry[what]]
         print(f"{what}: {sum(len(entry[what]) for entry in hit)} children in {len(hit)} types")
     print(f"same output: {sum(entry['same'] for entry in ran)} children")
+    lost = [failed(entry) for entry in ran]
+    print(
+        f"trained, saved, reloaded, merged: {sum(entry['life']['names'] for entry in ran)} names, "
+        f"{sum(map(len, lost))} in {sum(map(bool, lost))} types failed"
+    )
     for stage, count in Counter(entry["stage"] for entry in results if "stage" in entry).most_common():
         print(f"not run ({stage}): {count} types")
 

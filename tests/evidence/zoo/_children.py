@@ -18,18 +18,18 @@ def run(model: nn.Module, inputs: dict[str, Any]) -> list[Tensor]:
     """One forward pass; all tensors of the output, in order."""
     torch.manual_seed(0)
     with torch.no_grad():
-        return list(_tensors(model(**inputs)))
+        return list(tensors(model(**inputs)))
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def tensors(value: Any) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, dict):
         for one in value.values():
-            yield from _tensors(one)
+            yield from tensors(one)
     elif isinstance(value, (list, tuple)):
         for one in value:
-            yield from _tensors(one)
+            yield from tensors(one)
 
 
 def same(left: list[Tensor], right: list[Tensor]) -> bool:
@@ -80,15 +80,15 @@ def outcome(model: nn.Module, name: str, inputs: dict[str, Any], expected: list[
         wrapper = ModulesToSaveWrapper(child, "default")
         wrapper.set_adapter("default")
     except Exception as error:
-        return f"not wrappable: {_line(error)}"
+        return f"not wrappable: {line(error)}"
     setattr(parent, name.rpartition(".")[2], wrapper.eval())
     try:
         return "same" if same(run(model, inputs), expected) else "differs"
     except Exception as error:
-        return "crash" if KNOWN.search(str(error)) else _line(error)
+        return "crash" if KNOWN.search(str(error)) else line(error)
     finally:
         setattr(parent, name.rpartition(".")[2], child)
 
 
-def _line(error: Exception) -> str:
+def line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"

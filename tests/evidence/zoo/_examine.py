@@ -9,7 +9,7 @@ import torch
 import transformers
 from torch import nn
 
-from tests.evidence.zoo import _children, _inputs, _library
+from tests.evidence.zoo import _children, _inputs, _library, _life
 from tests.evidence.zoo._shrink import WAYS, shrunken
 
 LARGEST = 100_000_000  # parameters: more would not fit, with a copy, into the memory that a type has
@@ -36,7 +36,8 @@ def examine(model_type: str, like: dict[str, Any] | None = None) -> dict[str, An
 
     Returns:
         `type`; and `class`, `way` (how it was shrunken), `inputs` (modalities), `parameters`, `called` and `tried` (numbers of children), `crash`,
-        `differs`, `other`, `unwrappable` (of those tried, by name); or `stage` and `reason`, where it could not be run.
+        `differs`, `other`, `unwrappable` (of those tried, by name), `life` (names in `modules_to_save`, and what became of those that
+        did not train, save, reload and merge as the unwrapped model); or `stage` and `reason`, where it could not be run.
     """
     try:
         way, model, inputs, kinds, expected = runnable(model_type, like)
@@ -45,6 +46,7 @@ def examine(model_type: str, like: dict[str, Any] | None = None) -> dict[str, An
     names = _children.called(model, inputs)
     groups = _children.alike(names)
     outcomes = {group[0]: _children.outcome(model, group[0], inputs, expected) for group in groups.values()}
+    lives = {name: _life.outcome(model, name, inputs) for name in _life.names(model, names)}
     known = ("same", "crash", "differs")
     return {
         "type": model_type,
@@ -64,6 +66,7 @@ def examine(model_type: str, like: dict[str, Any] | None = None) -> dict[str, An
             for name, outcome in outcomes.items()
             if outcome not in known and not outcome.startswith("not wrappable")
         },
+        "life": {"names": len(lives), "not whole": {name: what for name, what in lives.items() if what != "whole"}},
     }
 
 
