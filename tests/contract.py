@@ -194,10 +194,10 @@ def write(file: Path, stats: dict[str, list[Any]], rows: dict[str, Counter[str]]
     file.write_text(json.dumps({**found, "outcomes": outcomes, "rows": rows}, indent=2, sort_keys=True) + "\n")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     """Print the contract's rows: row, side, result."""
     rows = count_rows(terminalreporter.stats)
-    if not rows:
+    if not rows or hasattr(config, "workerinput"):  # a worker of pytest-xdist has a part of the tests only
         return
     if file := os.environ.get("RESULTS"):
         write(Path(file), terminalreporter.stats, rows, exitstatus)
