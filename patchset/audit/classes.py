@@ -128,19 +128,33 @@ def _is_property(method: Method) -> bool:
 
 def _made(method: Method) -> Iterator[tuple[str, set[str]]]:
     """The submodules that a method gives ``self``, and what is called to make them."""
+    statements = list(_statements(method.body))
+    if not any(map(_may_give, statements)):
+        return  # as nearly all but __init__: the walks below take long
     known: dict[str, set[str]] = {}
     if method.name == "__init__":  # a module that is handed in
         known = {argument.arg: set() for argument in (*method.args.args[1:], *method.args.kwonlyargs)}
-    for node in _statements(method.body):
+    for node in statements:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
             yield from _added(node.value, known)
         if not isinstance(node, ast.Assign | ast.AnnAssign) or (made := _makers(node.value, known)) is None:
             continue
-        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+        for target in _targets(node):
             if isinstance(target, ast.Name):
                 known.setdefault(target.id, set()).update(made)
             elif name := _own_attribute(target):
                 yield name, made
+
+
+def _may_give(node: ast.AST) -> bool:
+    """Whether a statement looks as if it gave ``self`` a submodule."""
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        return any(map(_own_attribute, _targets(node)))
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+
+
+def _targets(node: ast.Assign | ast.AnnAssign) -> list[ast.expr]:
+    return node.targets if isinstance(node, ast.Assign) else [node.target]
 
 
 def _added(call: ast.Call, known: dict[str, set[str]]) -> Iterator[tuple[str, set[str]]]:

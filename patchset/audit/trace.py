@@ -81,21 +81,20 @@ class _Tracer(ast.NodeVisitor):
 
     def generic_visit(self, node: ast.AST) -> None:
         """Visit what is below a node."""
-        for name in node._fields:
-            value = getattr(node, name, None)
-            if isinstance(value, list):
+        for value in vars(node).values():
+            if isinstance(value, ast.AST):
+                self.visit(value)
+            elif isinstance(value, list):
                 for item in value:
                     if isinstance(item, ast.AST):
                         self.visit(item)
-            elif isinstance(value, ast.AST):
-                self.visit(value)
 
     def visit_Call(self, node: ast.Call) -> None:
         self.generic_visit(node)
-        keywords = tuple(item.arg or f"**{ast.unparse(item.value)}" for item in node.keywords)
-        for steps in sorted(self._places(node.func)):
-            if steps:
-                self.calls.append(Call(steps, keywords, bool(node.args), node.lineno))
+        ways = [steps for steps in sorted(self._places(node.func)) if steps]
+        if ways:
+            keywords = tuple(item.arg or f"**{ast.unparse(item.value)}" for item in node.keywords)
+            self.calls += [Call(steps, keywords, bool(node.args), node.lineno) for steps in ways]
 
     def visit_Return(self, node: ast.Return) -> None:
         if node.value:
@@ -235,15 +234,15 @@ class _Tracer(ast.NodeVisitor):
             return self._places(given[0])
         if name == "getattr" and len(given) > 1 and isinstance(given[1], ast.Constant):
             return frozenset((*steps, str(given[1].value)) for steps in self._places(given[0]))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _may_give(node):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _may_give(node, node.func):
             found = self._places(node.func)
             return frozenset((*steps[:-1], f"{steps[-1]}{RESULT}") for steps in found if steps)
         return frozenset()
 
 
-def _may_give(node: ast.Call) -> bool:
+def _may_give(call: ast.Call, method: ast.Attribute) -> bool:
     """Whether a method's call looks like one that gives a submodule: without arguments, or by its name."""
-    return not (node.args or node.keywords) or "get" in ast.unparse(node.func).rpartition(".")[2]
+    return not (call.args or call.keywords) or "get" in method.attr
 
 
 def _called(node: ast.expr) -> tuple[str, list[ast.expr]]:
