@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from patchset.audit import asked, found
 from patchset.audit.calls import Child
@@ -15,10 +14,7 @@ from patchset.audit.found import Audit
 from patchset.pins import load
 from patchset.series.patch import read_series
 from patchset.verbs.options import add_json
-from patchset.verbs.printing import console, print_json, progress, table
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from patchset.verbs.printing import console, print_json, print_table, progress
 
 # The patches that mend such calls, and names that mean modules inside of the named one; releases whose series have one are
 # those that fail.
@@ -211,23 +207,24 @@ def _print(audit: Audit, peft: Peft | None) -> None:
         by_file.setdefault(child.file, []).append(child)
     for file, children in by_file.items():
         shown.print(file.relative_to(audit.root).as_posix(), style="bold", markup=False)
-        shown.print(_table(children))
+        print_table(shown, *_table(children))
     for file, error in audit.unreadable.items():
         print(f"note: cannot read {file.relative_to(audit.root)}: {error}")
     _summarise(audit, peft)
 
 
-def _table(children: Sequence[Child]) -> Table:
-    positional = ("positional at",) if any(child.positional_lines for child in children) else ()
-    shown = table("class", "child", "keywords", "lines", *positional)
+def _table(children: Sequence[Child]) -> list[tuple[str, ...]]:
+    """The headers, and a row a child."""
+    positional = any(child.positional_lines for child in children)
+    rows: list[tuple[str, ...]] = [("class", "child", "keywords", "lines", "positional at")]
     previous = ""
     for child in children:
         owner = "" if child.owner == previous else child.owner
-        shown.add_row(
-            owner, child.path, _some(child.keywords), _numbers(child.lines), _numbers(child.positional_lines)
+        rows.append(
+            (owner, child.path, _some(child.keywords), _numbers(child.lines), _numbers(child.positional_lines))
         )
         previous = child.owner
-    return shown
+    return rows if positional else [row[:-1] for row in rows]
 
 
 def _some(keywords: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,6 +40,29 @@ def table(*headers: str) -> Table:
     for header in headers:
         made.add_column(header, overflow="fold")
     return made
+
+
+def print_table(shown: Console, headers: Sequence[str], *rows: Sequence[str]) -> None:
+    """Print what `table` would give, but quicker where nothing has to be wrapped: rich takes a second for 1,500 rows.
+
+    Args:
+        shown: where.
+        headers: of the columns.
+        rows: as many cells as there are headers.
+    """
+    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
+    line = sum(widths) + 3 * len(widths) - 1
+    if line + 2 > shown.width:
+        from rich.markup import escape
+
+        wrapped = table(*headers)
+        for row in rows:
+            wrapped.add_row(*map(escape, row))
+        shown.print(wrapped)
+        return
+    head, *lines = ("  " + "   ".join(map(str.ljust, row, widths)).rstrip() for row in (headers, *rows))
+    shown.print(f"\n{head}", style="bold", markup=False)
+    shown.print(f" {'─' * line}", *lines, "", sep="\n", markup=False)
 
 
 def progress() -> Progress:

@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.markup import escape
 
 from patchset.audit.calls import Child, Index, affected
 from patchset.audit.classes import read
 from patchset.pins import ROOT
+from patchset.verbs.printing import print_table, table
 from tests.patchset.tool import Run
 
 HEAD = "import torch\nfrom torch import nn\n\n\n"
@@ -303,6 +306,22 @@ def test_the_verb(tool: Run, checkout: Path, tmp_path: Path) -> None:
     (tmp_path / "modeling_mine.py").write_text(MODEL.replace("pixel_values=pixels", "pixels"))
     fine = tool(checkout, "audit", str(tmp_path / "modeling_mine.py"))
     assert (fine.returncode, fine.stdout) == (0, "no class of 1 file calls a child by keyword only\n")
+
+
+@pytest.mark.parametrize("width", [23, 22])
+def test_the_quick_table_is_the_wrapped_one(width: int) -> None:
+    """They fit into 23 columns."""
+    rows = ("class", "child"), ("Model", "tower"), ("", "layers.<n>"), ("Other", "**kwargs[i]")
+    wrapped = table(*rows[0])
+    for row in rows[1:]:
+        wrapped.add_row(*map(escape, row))
+    printed = []
+    for show in (lambda shown: shown.print(wrapped), lambda shown: print_table(shown, *rows)):
+        with (shown := Console(width=width)).capture() as found:
+            show(shown)
+        printed.append([line.rstrip() for line in found.get().splitlines()])
+    assert printed[0] == printed[1]
+    assert len(printed[0]) == (6 if width == 23 else 7) + 1
 
 
 def test_a_folder_with_a_file_that_is_not_python(tool: Run, checkout: Path, tmp_path: Path) -> None:
