@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
-from urllib.request import getproxies, url2pathname
 
 # pip's sections, weakest first: https://pip.pypa.io/en/stable/topics/configuration/
 _PIP_SECTIONS = ("global", "install", ":env:")
@@ -73,6 +72,10 @@ def settings(environ: Mapping[str, str] = os.environ) -> IndexSettings:
 def find_links_folders(environ: Mapping[str, str] = os.environ) -> list[Path]:
     """The folders of this machine among pip's and uv's find-links, by their variables alone."""
     links = _find_links(environ)
+    if not links:
+        return []
+    from urllib.request import url2pathname  # late: it takes as long to import as all else that finds an sdist
+
     paths = [url2pathname(urlsplit(link).path) if link.startswith("file:") else link for link in links]
     return [Path(path).expanduser() for path in paths if Path(path).expanduser().is_dir()]
 
@@ -92,6 +95,8 @@ def offline(environ: Mapping[str, str] = os.environ) -> str | None:
     for name in ("UV_OFFLINE",) if remote else ("PIP_NO_INDEX", "UV_OFFLINE"):
         if environ.get(name, "").lower() in _TRUE:
             return f"{name} is set"
+    from urllib.request import getproxies  # late, as above
+
     for scheme, proxy in getproxies().items():
         try:
             parts = urlsplit(proxy)
