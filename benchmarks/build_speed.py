@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import gzip
-import http.server
 import json
 import os
 import platform
@@ -22,22 +20,20 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks import fromager
 from patchset.pins import CONSTRAINTS, ROOT, find, load
-from patchset.series.patch import read_series
 from patchset.sources.sdists import Sdists
 
 PROGRAM = "benchmarks.build_speed"
 RESULTS = Path(__file__).with_name("results") / "build_speed.json"
 RELEASE = "0.18.1"
 ROUNDS = 7
-FROMAGER = "0.77.0"
 _IMPORTED = ", until it imports"
 _VERSIONS = """
 import importlib.metadata as m, json, sys
@@ -136,27 +132,32 @@ def measured(work: Work) -> dict[str, tuple[float, float | None]]:
     return {**found, work.name: (seconds, cpu)}
 
 
+def packages(folder: Path) -> tuple[str | Path, ...]:
+    """Put what a build takes into a folder, and say by which options pip and uv take it from there alone."""
+    options = ("--quiet", "--dest", folder, "--no-deps", "--require-hashes", "--requirement", CONSTRAINTS)
+    subprocess.run([sys.executable, "-m", "pip", "download", *options], check=True)
+    return "--no-index", "--find-links", folder
+
+
 def builds(scratch: Path) -> Iterator[Work]:
     """The builds by front ends and by the tool; all take their packages from one folder, and the sdist from the disk."""
     release = find(RELEASE, load())
-    sdist, packages, out = scratch / release.sdist, scratch / "packages", scratch / "out"
+    sdist, folder, out = scratch / release.sdist, scratch / "packages", scratch / "out"
     sdist.write_bytes(Sdists().obtain(release))
-    pip = (sys.executable, "-m", "pip")
-    options: tuple[str | Path, ...] = ("--no-deps", "--require-hashes", "--requirement", CONSTRAINTS)
-    subprocess.run([*pip, "download", "--quiet", "--dest", packages, *options], check=True)
-    there: tuple[str | Path, ...] = ("--no-index", "--find-links", packages)
+    there = packages(folder)
     uv = ("uv", "build", "--wheel", "--out-dir", out, *there)
     # pip would keep the wheel of a file, and not build it again
-    wheel = (*pip, "wheel", "--no-deps", "--no-cache-dir", "--wheel-dir", out, *there)
+    wheel = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-cache-dir", "--wheel-dir", out, *there)
     patched: tuple[str | Path, ...] = ("-C", f"upstream={RELEASE}", ROOT)
     for name, command in {"uv build --wheel": uv, "pip wheel --no-deps": wheel}.items():
         yield Work(f"`{name}`, stock's sdist", (*command, sdist))
         yield Work(f"`{name}`, patched", (*command, *patched), "0.8 of stock's", f"`{name}`, stock's sdist")
     tool = (sys.executable, "-m", "patchset", "build", "-o", out)
-    fromager = _fromager(scratch / "fromager", sdist, packages)
-    if fromager:
-        yield fromager
-    beside = fromager.name if fromager else ""
+    beside = ""
+    if theirs := fromager.installed(scratch / "fromager", release, [sdist, *folder.iterdir()]):
+        beside = "fromager, the same wheel with the same patches"
+        left = fromager.left(scratch / "fromager", release)
+        yield Work(beside, theirs, cwd=scratch / "fromager", emptied=left)
     yield Work(f"`python -m patchset build {RELEASE}`", (*tool, RELEASE), "1 s", beside)
     yield Work(f"`python -m patchset build --all`, {len(load())} wheels", (*tool, "--all"), "5 s")
 
@@ -175,57 +176,6 @@ def verbs(python: str) -> Iterator[Work]:
 
 
 GOALS = {f"`doctor` of an environment{_IMPORTED}": "2 s"}
-
-
-def _fromager(folder: Path, sdist: Path, packages: Path) -> Work | None:
-    """fromager, in an environment of its own, or None where it cannot be installed.
-
-    It has upstream's sdist and the packages from a server on this machine, as it reads no folders.
-    """
-    release = find(RELEASE, load())
-    folder.mkdir()
-    made = subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, folder / "venv"], check=False)
-    install = ["uv", "pip", "install", "--quiet", "--python", str(folder / "venv"), f"fromager=={FROMAGER}"]
-    if made.returncode or subprocess.run(install, check=False).returncode or not shutil.which("patch"):
-        print("fromager or GNU patch is not to be had; its row is left out", file=sys.stderr)
-        return None
-    patches = folder / "overrides" / "patches" / release.folder
-    patches.mkdir(parents=True)
-    for patch in read_series(release.series_dir):
-        shutil.copy(patch.path, patches)
-    index = folder / "simple"
-    for file in (sdist, *packages.iterdir()):
-        project = index / file.name.partition("-")[0]
-        project.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, project)
-        links = "".join(f'<a href="{path.name}">{path.name}</a>\n' for path in sorted(project.glob("*-*")))
-        (project / "index.html").write_text(links)
-    address = f"http://127.0.0.1:{_served(folder)}/simple/"
-    command = (
-        folder / "venv" / "bin" / "fromager",
-        "--no-network-isolation",
-        "build",
-        "peft",
-        RELEASE,
-        address,
-        "--wheel-server-url",
-        address,
-    )
-    emptied = (folder / "work-dir" / release.folder, folder / "sdists-repo", folder / "wheels-repo")
-    return Work("fromager, the same wheel with the same patches", command, cwd=folder, emptied=emptied)
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-def _served(folder: Path) -> int:
-    """Serve a folder until this process ends; returns the port."""
-    handler = functools.partial(_Quiet, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return int(server.server_address[1])
 
 
 def versions(python: str, *names: str) -> dict[str, str]:
@@ -265,14 +215,14 @@ def measure(rounds: int, python: str) -> dict[str, Any]:
         sizes = _sizes(Path(folder, "out"))
     order = [name for work in works for name in (work.name + _IMPORTED, work.name) if name in figures]
     ours = versions(sys.executable, "pip", "setuptools")
-    fromager = {"fromager": FROMAGER} if any("fromager" in name for name in order) else {}
+    theirs = {"fromager": fromager.VERSION} if any("fromager" in name for name in order) else {}
     return {
         "release": RELEASE,
         "date": time.strftime("%Y-%m-%d"),
         "rounds": rounds,
         "machine": machine(),
         "load": {"lowest": min(loads), "highest": max(loads)},
-        "versions": {"python": platform.python_version(), "uv": uv, **ours, **fromager},
+        "versions": {"python": platform.python_version(), "uv": uv, **ours, **theirs},
         "environment": versions(python),
         "bytes": sizes,
         "works": [vars(figures[name]) for name in order],
