@@ -2,7 +2,7 @@
 
 Run with ``python -m benchmarks.build_speed`` in an environment with the `tool` group. Everything is fetched and cached by a first
 round that does not count; after that nothing is downloaded. Each round does all the work in turn, every second one backwards.
-What was measured is written to ``benchmarks/results/build_speed.json``; `texts` makes the table of ``docs/building.md`` of it.
+What was measured is written to ``benchmarks/results/build_speed.json``; `text` makes the table of ``docs/building.md`` of it.
 """
 
 from __future__ import annotations
@@ -92,8 +92,9 @@ class Figures:
 
 
 def environment() -> dict[str, str]:
-    """Nothing that would change what is built; what fromager asks for is on this machine."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PEFT_")}
+    """Nothing that would change what is built, or make each hook compile setuptools anew; what fromager asks for is on this machine."""
+    left_out = ("PEFT_", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return {**kept, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
 
@@ -237,12 +238,7 @@ def _sizes(out: Path) -> dict[str, int]:
     return {"stock": stock, "patched": len(patched), "patched, gzip": len(gzip.compress(patched, 6))}
 
 
-def texts() -> dict[str, str]:
-    """The tables of `docs/building.md`, by name, of the last run's figures."""
-    return {"": made(json.loads(RESULTS.read_text("utf-8")))}
-
-
-def made(found: Mapping[str, Any]) -> str:
+def text(found: Mapping[str, Any]) -> str:
     """The figures, in Markdown."""
     where, load = found["machine"], found["load"]
     what = ", ".join(f"{name} {version}" for name, version in found["versions"].items())

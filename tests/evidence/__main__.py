@@ -38,6 +38,7 @@ class Source:
 
 SOURCES = (
     Source("auditing", "tests/evidence/results/audit.json", "python -m tests.evidence.audit_measure"),
+    Source("building", "benchmarks/results/build_profile.json", "python -m benchmarks.build_profile --before FOLDER"),
     Source("building", "benchmarks/results/build_speed.json", "python -m benchmarks.build_speed"),
     Source("building", "tests/evidence/results/reproducibility.md", "python -m tests.evidence.reproducibility"),
     Source("cost", "benchmarks/results/wrapping_cost*.json", "python -m benchmarks.wrapping_cost --json FILE"),

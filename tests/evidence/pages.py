@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import build_speed
+from benchmarks import build_profile, build_speed
 from tests.distributed import table as distributed_table
 from tests.evidence import frameworks_table, tables
 
@@ -19,7 +19,10 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 # What makes a page's texts, by the names of its tables; a page's only one has the name "".
 PAGES: Mapping[str, Callable[[], Mapping[str, str]]] = {
-    "building": build_speed.texts,
+    "building": lambda: {
+        "": build_speed.text(tables.read("build_speed.json", tables.BENCHMARKS)[0]),
+        "the profile": build_profile.text(tables.read("build_profile.json", tables.BENCHMARKS)[0]),
+    },
     "cost": tables.cost,
     "distributed": lambda: {"the tower": tables.tower(), "the runs": distributed_table.made()},
     "frameworks": lambda: {"": frameworks_table.made()},
