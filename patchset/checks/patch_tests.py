@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import ast
-import os
-import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from patchset.checks import upstream_pytest
 from patchset.checks.other_tools import Missing
 from patchset.commits.git import git, succeeds
 from patchset.errors import PatchsetError
@@ -22,8 +20,6 @@ from patchset.series.patch import Patch
 
 # One run: pytest's own time limit is none, and upstream's slowest new tests take seconds.
 TIMEOUT = 1800  # seconds
-# Upstream's settings ask for coverage; without a hub, a test that wants to download must fail at once.
-PYTEST = ("-m", "pytest", "-o", "addopts=", "-p", "no:cacheprovider", "-q")
 
 
 @dataclass(frozen=True)
@@ -118,21 +114,10 @@ def run_tests(python: Path, tree: Path, tests: Sequence[str]) -> Outcome:
     Raises:
         PatchsetError: pytest did not run, for instance since it is not installed there.
     """
-    with tempfile.TemporaryDirectory() as scratch, _as_package(tree / "tests"):
-        report, settings = Path(scratch, "report.xml"), Path(scratch, "pyproject.toml")
-        shutil.copy(tree / "pyproject.toml", settings)
-        one_pytest_table(settings)
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, (str(tree / "src"), os.environ.get("PYTHONPATH")))),
-            "HF_HUB_OFFLINE": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        command = [str(python), *PYTEST, "-c", str(settings), f"--rootdir={tree}", f"--junitxml={report}", *tests]
+    with tempfile.TemporaryDirectory() as scratch:
+        report = Path(scratch, "report.xml")
         try:
-            result = subprocess.run(
-                command, cwd=tree, env=environment, capture_output=True, text=True, check=False, timeout=TIMEOUT
-            )
+            result = upstream_pytest.run(python, tree, [tree / "src"], f"--junitxml={report}", *tests, timeout=TIMEOUT)
         except subprocess.TimeoutExpired as error:
             raise PatchsetError(f"the tests ran for more than {TIMEOUT // 60} minutes: {' '.join(tests)}") from error
         if not report.exists():
@@ -144,32 +129,6 @@ def run_tests(python: Path, tree: Path, tests: Sequence[str]) -> Outcome:
     shown = f"pytest {' '.join(tests)}"
     output = result.stdout.replace(str(tree), ".").replace(str(python), "python")
     return Outcome(len(cases) - failed - skipped, failed, skipped, shown, output)
-
-
-def one_pytest_table(pyproject: Path) -> None:
-    """Leave pytest's older table alone where there are both: pytest 9 refuses that, and those before read the older."""
-    import tomlkit  # late, so that --help is quick
-
-    document = tomlkit.parse(pyproject.read_text("utf-8"))
-    table = document.get("tool", {}).get("pytest", {})
-    if "ini_options" in table:
-        for name in set(table) - {"ini_options"}:
-            del table[name]
-        pyproject.write_text(tomlkit.dumps(document), "utf-8")
-
-
-@contextmanager
-def _as_package(tests: Path) -> Iterator[None]:
-    """The tests import each other relatively, but upstream's sdists leave out the ``__init__.py`` that it takes."""
-    marker = tests / "__init__.py"
-    missing = not marker.exists()
-    if missing:
-        marker.touch()
-    try:
-        yield
-    finally:
-        if missing:
-            marker.unlink()
 
 
 def prove(python: Path, tree: Path, patch: Patch, commit: str) -> tuple[Outcome, Outcome]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import tomlkit
 
-from patchset.checks.patch_tests import interpreter, new_tests, one_pytest_table, run_tests
+from patchset.checks.patch_tests import interpreter, new_tests, run_tests
+from patchset.checks.upstream_pytest import one_pytest_table, run
 from patchset.errors import PatchsetError
 from patchset.pins import PATCHES
 from patchset.series.apply import added_lines
@@ -125,3 +126,23 @@ def test_upstreams_tests_run_where_its_settings_have_both_tables(tmp_path: Path)
     outcome = run_tests(Path(sys.executable), tmp_path, ["tests/test_one.py::test_one"])
     assert outcome.summary == "1 passed, 0 failed, 0 skipped"
     assert (tmp_path / "pyproject.toml").read_text() == settings
+
+
+def test_upstreams_tests_have_one_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Offline and on one thread, with what they import in front; a user's own settings of the hub and pytest do not count."""
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--no-such-option")
+    monkeypatch.setenv("PYTHONPATH", "elsewhere")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "shared.py").touch()
+    (tmp_path / "tests" / "test_one.py").write_text(
+        "import os\n"
+        "from . import shared\n"
+        "def test_one():\n"
+        "    names = ('HF_HOME', 'HF_HUB_OFFLINE', 'HF_TOKEN', 'OMP_NUM_THREADS', 'PYTHONPATH')\n"
+        "    assert [os.environ.get(name) for name in names] == ['hub', '1', None, '1', 'one']\n"
+    )
+    done = run(Path(sys.executable), tmp_path, [Path("one")], "tests", hub=Path("hub"))
+    assert done.returncode == 0, done.stdout
+    assert sorted(path.name for path in (tmp_path / "tests").iterdir()) == ["shared.py", "test_one.py"]

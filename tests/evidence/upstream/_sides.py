@@ -12,7 +12,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchset.checks.patch_tests import one_pytest_table
 from patchset.dist.build import build_wheels
 from patchset.errors import PatchsetError
 from patchset.pins import Release, Wheel
@@ -89,9 +88,6 @@ def _side(name: str, release: Release, tree: Path, source: Path, work: Path, key
     site = work / "site"
     install(source, site)
     shutil.rmtree(tree / "build", ignore_errors=True)
-    one_pytest_table(tree / "pyproject.toml")
-    # sdists lack it, and without it some of upstream's tests cannot import others
-    (tree / "tests" / "__init__.py").touch()
     digest = hashlib.sha256((key + environment_digest()).encode()).hexdigest()
     return Side(name, tree, site, cache() / release.version / f"{name}-{digest[:16]}")
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from patchset.checks import upstream_pytest
 from patchset.errors import PatchsetError
 from tests.evidence.upstream._results import Outcome, Store, file_of, group, needs_hub, read_log, reason, write_json
 from tests.evidence.upstream._sides import INSIDE, Side
@@ -105,36 +104,13 @@ class Suite:
 
     def _pytest(self, *arguments: str) -> str:
         """Run pytest in the side's tree; its own exit status is no news here, results are."""
-        # upstream's own options ask for coverage; the addresses are for torch.distributed
-        common = [f"--rootdir={self.side.tree}", "--override-ini=addopts=", "--tb=short", "-q"]
-        plugins = ["-p", "no:cacheprovider", "-p", "suite_plugin", f"--timeout={TIMEOUT}"]
+        # the addresses are for torch.distributed
         guards = ["--disable-socket", "--allow-unix-socket", "--allow-hosts=127.0.0.1,::1"]
+        options = ["--tb=short", "-p", "suite_plugin", f"--timeout={TIMEOUT}", *guards]
         self.side.results.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", *common, *plugins, *guards, *arguments],
-            cwd=self.side.tree,
-            env=self._environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-        return done.stdout
-
-    def _environment(self) -> dict[str, str]:
-        # one thread for each worker: faster on few cores, and sums come out the same
-        return {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PYTEST_"))},
-            "HF_DATASETS_OFFLINE": "1",
-            "HF_HOME": str(self.hub),
-            "HF_HUB_OFFLINE": "1",
-            "MKL_NUM_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
-            "PYTHONHASHSEED": "0",
-            "PYTHONPATH": os.pathsep.join([str(self.side.site), str(INSIDE)]),
-            "TOKENIZERS_PARALLELISM": "false",
-        }
+        path = [self.side.site, INSIDE]
+        done = upstream_pytest.run(Path(sys.executable), self.side.tree, path, *options, *arguments, hub=self.hub)
+        return done.stdout + done.stderr
 
 
 def _shards(names: Sequence[str]) -> Iterator[list[str]]:
