@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -41,12 +40,11 @@ def sdist(request: Request, output: Path) -> str:
             f"a source package of version {request.release.version} would have the name of upstream's; build the wheel "
             "alone (`uv build --wheel`, `python -m build --wheel`), or the source package without `version=upstream`"
         )
-    with tempfile.TemporaryDirectory() as scratch:
-        with _tree(request) as tree, _inside(tree.path):
-            dist_info = setup_py.metadata(Path(scratch), request.settings)
-        core_metadata = _wheel.extend_metadata((dist_info / "METADATA").read_bytes())
-        finished = _sdist.write(Path(scratch), request, core_metadata)
-        _deliver(finished, output)
+    with tempfile.TemporaryDirectory() as scratch, _tree(request) as tree, _inside(tree.path):
+        metadata = (setup_py.metadata(Path(scratch), request.settings) / "METADATA").read_bytes()
+    with staged(output) as fresh:
+        finished = _sdist.write(fresh, request, _wheel.extend_metadata(metadata))
+        finished.replace(output / finished.name)
     return finished.name
 
 
@@ -83,14 +81,8 @@ def _inside(folder: Path) -> Iterator[None]:
 
 
 def _finish(content: dict[str, bytes], request: Request, tree: Tree, output: Path, name: str = "") -> None:
-    """Write a wheel of setuptools' files and ours, and deliver it."""
+    """Write a wheel of setuptools' files and ours, in one step: a build that dies leaves none half-written."""
     with staged(output) as scratch:
         finished = scratch / (name or request.wheel.file)
         _wheel.write(finished, _wheel.extended(content, request.wheel, tree))
         finished.replace(output / finished.name)
-
-
-def _deliver(file: Path, folder: Path) -> None:
-    """Put a finished file into a folder in one step: a build that dies leaves none half-written."""
-    with staged(folder) as scratch:
-        Path(shutil.copy(file, scratch)).replace(folder / file.name)
