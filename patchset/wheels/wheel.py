@@ -49,14 +49,6 @@ def notice(wheel: Wheel, tree: Tree) -> str:
     )
 
 
-def added_files(wheel: Wheel, tree: Tree) -> dict[str, bytes]:
-    """What we add to a wheel's ``.dist-info``, by path below it: the change notice and the SBOM (PEP 770)."""
-    return {
-        "licenses/NOTICE": notice(wheel, tree).encode(),
-        SBOM: sbom(wheel, tree.patches),
-    }
-
-
 def extend_metadata(metadata: bytes) -> bytes:
     """Core metadata that lists our NOTICE as well (PEP 639: each file below ``licenses/`` has its field), and says whose it is."""
     lines = metadata.splitlines(keepends=True)
@@ -65,11 +57,14 @@ def extend_metadata(metadata: bytes) -> bytes:
 
 
 def extended(content: dict[str, bytes], wheel: Wheel, tree: Tree) -> dict[str, bytes]:
-    """setuptools' files of a wheel, with what we add to its ``.dist-info``."""
+    """setuptools' files of a wheel, with the change notice and the SBOM (PEP 770) in its ``.dist-info``."""
     dist_info = f"peft-{wheel.version}.dist-info"
-    added = {f"{dist_info}/{name}": data for name, data in added_files(wheel, tree).items()}
-    metadata = f"{dist_info}/METADATA"
-    return {**content, **added, metadata: extend_metadata(content[metadata])}
+    return {
+        **content,
+        f"{dist_info}/METADATA": extend_metadata(content[f"{dist_info}/METADATA"]),
+        f"{dist_info}/licenses/NOTICE": notice(wheel, tree).encode(),
+        f"{dist_info}/{SBOM}": sbom(wheel, tree.patches),
+    }
 
 
 def read(wheel: Path) -> dict[str, bytes]:
