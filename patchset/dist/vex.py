@@ -10,6 +10,8 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from packaging.version import Version
+
 from patchset.dist.artifacts import Artifact
 from patchset.pins import Release, Wheel
 from patchset.series.patch import Patch, read_series
@@ -30,8 +32,9 @@ def statements(files: Sequence[Artifact], releases: Sequence[Release]) -> bytes:
     digests = {file.path.name: file.sha256 for file in files}
     series = {release: {patch.slug: patch for patch in read_series(release.series_dir)} for release in releases}
     wheels = [wheel for release in releases for wheel in release.wheels if wheel.file in digests]
-    components = [_component(wheel.version, purl(wheel), digests[wheel.file]) for wheel in wheels]
-    components += [_component(pin.version, purl_of(pin.version, pin.sdist), pin.sha256) for pin in releases]
+    named = [(wheel.version, purl(wheel), digests[wheel.file]) for wheel in wheels]
+    named += [(pin.version, purl_of(pin.version, pin.sdist), pin.sha256) for pin in releases]
+    components = [component(version, name, hashes=[{"alg": "SHA-256", "content": sha256}]) for version, name, sha256 in named]
     faults: dict[str, Patch] = {}
     for patches in series.values():
         for slug, patch in patches.items():
@@ -43,10 +46,6 @@ def statements(files: Sequence[Artifact], releases: Sequence[Release]) -> bytes:
     return document(serial, components=components, vulnerabilities=found)
 
 
-def _component(version: str, name: str, sha256: str) -> dict[str, Any]:
-    return component(version, name, hashes=[{"alg": "SHA-256", "content": sha256}])
-
-
 def _fault(
     slug: str, patch: Patch, series: dict[Release, dict[str, Patch]], wheels: Sequence[Wheel]
 ) -> Iterator[dict[str, Any]]:
@@ -55,7 +54,7 @@ def _fault(
     for wheel in wheels:
         if slug in series[wheel.release]:
             states[_PATCHED].append(purl(wheel))
-        elif patch.fixed_in and _at_least(wheel.release, patch.fixed_in, series):
+        elif patch.fixed_in and Version(wheel.release.version) >= Version(patch.fixed_in):
             states[_UPSTREAM].append(purl(wheel))
     states[_AFFECTED] = [purl_of(pin.version, pin.sdist) for pin, patches in series.items() if slug in patches]
     details = {
@@ -75,8 +74,3 @@ def _fault(
                 "affects": [{"ref": name} for name in names],
             }
 
-
-def _at_least(release: Release, version: str, pins: dict[Release, Any]) -> bool:
-    """Whether a release is that version or a newer one; the pins are in order."""
-    order = [pin.version for pin in pins]
-    return version in order and order.index(release.version) >= order.index(version)

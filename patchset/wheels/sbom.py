@@ -11,7 +11,7 @@ import uuid
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-from patchset.pins import Release, Wheel
+from patchset.pins import Wheel
 from patchset.series.patch import Patch
 from patchset.wheels.fork import Fork, fork
 
@@ -34,8 +34,9 @@ def sbom(wheel: Wheel, patches: list[Patch]) -> bytes:
         patches: the series.
     """
     release, ours = wheel.release, fork()
+    sdist = purl_of(release.version, release.sdist)
     pedigree = {
-        "ancestors": [_ancestor(release)],
+        "ancestors": [component(release.version, sdist, hashes=[{"alg": "SHA-256", "content": release.sha256}])],
         "patches": [_patch(patch) for patch in patches],
         "notes": "The patches, in the order in which they were applied: "
         + ", ".join(patch.path.name for patch in patches),
@@ -99,11 +100,6 @@ def component(version: str, name: str, **rest: Any) -> dict[str, Any]:
     }
 
 
-def _ancestor(release: Release) -> dict[str, Any]:
-    hashes = [{"alg": "SHA-256", "content": release.sha256}]
-    return component(release.version, purl_of(release.version, release.sdist), hashes=hashes)
-
-
 def _references(ours: Fork) -> list[dict[str, str]]:
     found = {"vcs": ours.source, "issue-tracker": ours.issues}
     return [{"type": kind, "url": address} for kind, address in found.items() if address]
@@ -120,11 +116,10 @@ def _patch(patch: Patch) -> dict[str, Any]:
 
 def issues(patch: Patch) -> list[dict[str, Any]]:
     """What a patch mends, as far as upstream has issues for it; else one without an address."""
-    return [_issue(patch, address) for name, address in patch.fields if name == "Bug"] or [_issue(patch)]
+    return [_issue(patch, address) for name, address in patch.fields if name == "Bug"] or [_issue(patch, "")]
 
 
-def _issue(patch: Patch, address: str = "") -> dict[str, Any]:
-    """What a patch mends: upstream's issue where there is one, else its subject alone."""
+def _issue(patch: Patch, address: str) -> dict[str, Any]:
     project, _, number = urlsplit(address).path.strip("/").rpartition("/issues/")
     return _said(
         type="defect",
