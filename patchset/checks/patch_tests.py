@@ -82,8 +82,7 @@ def _touched(body: Sequence[ast.stmt], lines: set[int]) -> list[str]:
     for node in body:
         if not isinstance(node, (ast.ClassDef, ast.FunctionDef)):
             continue
-        first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-        own = lines.intersection(range(first, (node.end_lineno or node.lineno) + 1))
+        own = lines.intersection(_span(node))
         if not own:
             continue
         if isinstance(node, ast.FunctionDef):
@@ -98,7 +97,8 @@ def _touched(body: Sequence[ast.stmt], lines: set[int]) -> list[str]:
     return found
 
 
-def _span(node: ast.FunctionDef) -> range:
+def _span(node: ast.ClassDef | ast.FunctionDef) -> range:
+    """The lines of a class or function, its decorators' included."""
     first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
     return range(first, (node.end_lineno or node.lineno) + 1)
 
