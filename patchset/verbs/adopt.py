@@ -87,7 +87,7 @@ def _begin(release: Release, tree: Path, sdists: Sdists) -> Port:
         if still_takes(pinned, sdists):
             raise PatchsetError(f"{pinned.version} is pinned, and its series patches/{pinned.series} applies")
         release = dataclasses.replace(pinned, tree="", wheel="", tagged_wheel="")
-        base = max((other for other in pins if other.series == pinned.series), key=lambda r: Version(r.version))
+        base = [other for other in pins if other.series == pinned.series][-1]
     else:
         data = _sdist(release, sdists)
         sha256 = hashlib.sha256(data).hexdigest()

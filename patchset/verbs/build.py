@@ -33,11 +33,7 @@ def run(options: argparse.Namespace) -> int:
 
         wheels = build_wheels(releases, Path(options.output), options.sdist, built, tagged=options.tagged)
     if options.json:
-        print_json([_described(wheel) for wheel in wheels])
+        print_json([{"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for path in wheels])
     else:
         print("\n".join(str(wheel) for wheel in wheels))
     return 0
-
-
-def _described(wheel: Path) -> dict[str, str]:
-    return {"path": str(wheel), "sha256": hashlib.sha256(wheel.read_bytes()).hexdigest()}

@@ -26,16 +26,13 @@ def run(options: argparse.Namespace) -> int:
     release = find(options.release, load())
     folder = Path(options.folder) if options.folder else default_folder(release)
     patches = series_files(release.series_dir)
+    named = (release.version, options.folder)
     shown = console(stderr=True)
     with shown.status(f"checking out {release.version}"):
         lay_out(release, folder, patches, Sdists(options.sdist, [release]))
     shown.print(
         f"peft {release.version} with {len(patches)} patches, one commit each on the tag `stock`. Amend, rebase, add or "
-        f"drop commits there; then `python -m patchset export {release.version}{_named(options.folder)}`",
+        f"drop commits there; then `python -m patchset export {' '.join(filter(None, named))}`",
     )
     print(folder)
     return 0
-
-
-def _named(folder: str | None) -> str:
-    return f" {folder}" if folder else ""

@@ -70,5 +70,5 @@ def run(options: argparse.Namespace) -> int:
             console().print(f"{finding.level}: {finding.text}", style=_COLOURS[finding.level], markup=False)
             sys.stdout.flush()  # what comes next may take a while
     if options.json:
-        print_json([vars(finding) for finding in findings])
+        print_json(findings)
     return int(any(finding.level == "problem" for finding in findings))

@@ -76,8 +76,4 @@ def progress() -> Progress:
 
 def print_json(found: object) -> None:
     """Print JSON; data classes become objects."""
-    print(json.dumps(found, indent=2, default=_as_object))
-
-
-def _as_object(found: object) -> object:
-    return dataclasses.asdict(found)  # type: ignore[call-overload]
+    print(json.dumps(found, indent=2, default=dataclasses.asdict))
