@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,13 @@ _WORDS = re.compile(
     r"|^tool\.(ruff|mypy|pytest|black|isort|coverage|pyright|setuptools|hatch\.build|patchset)\b|^build-system\b"
 )
 
+# uv's lists of requirements, by their role.
+_UV_LISTS = {
+    "override": "override-dependencies",
+    "constraint": "constraint-dependencies",
+    "requirement": "dev-dependencies",
+}
+
 
 def read(path: Path) -> Document:
     """Read a pyproject.toml or a uv.toml.
@@ -32,7 +39,8 @@ def read(path: Path) -> Document:
     tool = root["tool"]
     uv = root if path.name == "uv.toml" else tool["uv"]
     _built(document, root, path)
-    _uv(document, uv, path)
+    for role, key in _UV_LISTS.items():
+        _lines(document, uv[key], path, role)
     _pdm(document, tool["pdm"], path)
     for environment in tool["hatch"]["envs"].values():
         for key in ("dependencies", "extra-dependencies"):
@@ -65,13 +73,7 @@ def take(document: Document, path: Path, place: str) -> str:
 
 
 def _built(document: Document, root: Node, path: Path) -> None:
-    """What becomes metadata: [project] and Poetry's own table; dependency groups beside them (PEP 735)."""
-    _standard(document, root, path)
-    _poetry(document, root["tool"]["poetry"])
-
-
-def _standard(document: Document, root: Node, path: Path) -> None:
-    """[project] and [dependency-groups] (PEP 621, PEP 735)."""
+    """What becomes metadata: Poetry's own table, and [project]; dependency groups beside it (PEP 621, PEP 735)."""
     project = root["project"]
     lists = [project["dependencies"], *project["optional-dependencies"].values()]
     for requirements_of in [*lists, *root["dependency-groups"].values()]:
@@ -86,6 +88,7 @@ def _standard(document: Document, root: Node, path: Path) -> None:
                 document.asks += [replace(ask, place=file) for ask in requirements.read(path.parent / file).asks]
             if not files:
                 document.unread.append(f"its dynamic {field.text}")
+    _poetry(document, root["tool"]["poetry"])
 
 
 def _files(node: Node) -> list[str]:
@@ -96,16 +99,6 @@ def _lines(document: Document, lines: Node, path: Path, role: str = "requirement
     for line in lines:
         if not isinstance(line.value, dict):  # the others include a group
             requirements.add(document, line.text, path, role=role)
-
-
-def _uv(document: Document, uv: Node, path: Path) -> None:
-    roles = {
-        "override": "override-dependencies",
-        "constraint": "constraint-dependencies",
-        "requirement": "dev-dependencies",
-    }
-    for role, key in roles.items():
-        _lines(document, uv[key], path, role)
 
 
 def _pdm(document: Document, pdm: Node, path: Path) -> None:
@@ -133,20 +126,21 @@ def _poetry(document: Document, poetry: Node) -> None:
 def _of_poetry(name: str, value: Node) -> Iterator[Ask]:
     """The requirement of one entry of Poetry's table; none where it only says which source the standard table's has."""
     fields = {"version": value} if isinstance(value.value, str) else dict(value.items())
-    texts = {key: field.value for key, field in fields.items() if isinstance(field.value, str)}
-    shown = f"{name} = {', '.join(f'{key} {text}' for key, text in texts.items())}"
-    if "git" in texts:
-        revision = next((texts[key] for key in ("rev", "tag", "branch") if key in texts), "")
-        yield Ask(shown, origin=_git(texts["git"], revision))
-    elif where := texts.get("url") or texts.get("path") or texts.get("file"):
-        yield Ask(shown, origin=where)
-    elif version := texts.get("version"):
+    shown, origin = _source(name, fields)
+    if origin:
+        yield Ask(shown, origin=origin)
+    elif "version" in fields and isinstance(version := fields["version"].value, str) and version:
         yield Ask(f"{name} {version}", tuple(_of_caret(version, value)))
 
 
-def _git(address: str, revision: str) -> str:
-    prefix = "" if address.startswith(("git+", "git@")) else "git+"
-    return f"{prefix}{address}{f'@{revision}' if revision else ''}"
+def _source(name: str, fields: Mapping[str, Node]) -> tuple[str, str]:
+    """A table that says where a package is from, for people, and the file or repository that it names, or nothing."""
+    texts = {key: field.value for key, field in fields.items() if isinstance(field.value, str)}
+    origin = texts.get("url") or texts.get("path") or texts.get("file") or ""
+    if address := texts.get("git"):
+        revision = next((f"@{texts[key]}" for key in ("rev", "tag", "branch") if texts.get(key)), "")
+        origin = ("" if address.startswith(("git+", "git@")) else "git+") + address + revision
+    return f"{name} = {', '.join(f'{key} {text}' for key, text in texts.items())}", origin
 
 
 def _of_caret(constraint: str, value: Node) -> Iterator[SpecifierSet]:
@@ -180,7 +174,7 @@ def _term(term: str) -> str:
 def _sources(document: Document, tool: Node, uv: Node) -> None:
     """From where the tools take peft, if they are told: by a source's table, which counts for the requirements."""
     asked = document.asks
-    document.locker = _locker(tool, uv, document.locker)
+    document.locker = next((name for name in ("poetry", "pdm") if tool[name]), "uv" if uv else document.locker)
     origins = list(_uv_origins(uv))
     upstream = uv["config-settings-package"]["peft"]["upstream"].text or uv["config-settings"]["upstream"].text
     if origins and asked:
@@ -195,22 +189,11 @@ def _sources(document: Document, tool: Node, uv: Node) -> None:
         document.problems.append("its source for peft counts for nothing: peft is not among its own dependencies")
 
 
-def _locker(tool: Node, uv: Node, default: str) -> str:
-    for name in ("poetry", "pdm"):
-        if tool[name]:
-            return name
-    return "uv" if uv else default
-
-
 def _uv_origins(uv: Node) -> Iterator[tuple[str, str]]:
     for source in _uv_sources(uv):
-        texts = {key: field.value for key, field in source.items() if isinstance(field.value, str)}
-        shown = f"peft = {', '.join(f'{key} {text}' for key, text in texts.items())}"
-        revision = next((texts[key] for key in ("rev", "tag", "branch") if key in texts), "")
-        if "git" in texts:
-            yield shown, _git(texts["git"], revision)
-        elif where := texts.get("url") or texts.get("path"):
-            yield shown, where
+        shown, origin = _source("peft", dict(source.items()))
+        if origin:
+            yield shown, origin
         elif source["workspace"].value:
             yield "peft = workspace", "the workspace"
 
