@@ -117,26 +117,19 @@ def _of_entry(locked: Locked, locker: str, releases: Sequence[Release]) -> Itera
 
 def _of_asks(document: Document, releases: Sequence[Release]) -> Iterator[Finding]:
     """Findings for requirements, with what narrows and what replaces them."""
-    by_role = {role: [ask for ask in document.asks if ask.role == role] for role in ("override", "requirement")}
-    constraints = [ask for ask in document.asks if ask.role == "constraint"]
-    wanted = by_role["override"] or by_role["requirement"]
-    for ask in wanted:
-        yield from _of_ask(ask, constraints, document, releases)
-    if not wanted:
-        for ask in constraints:
-            yield from _of_ask(ask, [], document, releases)
+    overrides, required, constraints = (
+        [ask for ask in document.asks if ask.role == role] for role in ("override", "requirement", "constraint")
+    )
+    wanted = overrides or required
+    for one in wanted or constraints:
+        narrowing = constraints if wanted else []
+        ask = next((other for other in narrowing if other.origin), one)
+        place = f" ({ask.place})" if ask.place else ""
+        for finding in _of_ask(ask, narrowing, document, releases):
+            yield Finding(finding.level, f"{finding.text}{place}")
 
 
 def _of_ask(
-    ask: Ask, constraints: Sequence[Ask], document: Document, releases: Sequence[Release]
-) -> Iterator[Finding]:
-    ask = next((one for one in constraints if one.origin), ask)
-    place = f" ({ask.place})" if ask.place else ""
-    for finding in _of_one(ask, constraints, document, releases):
-        yield Finding(finding.level, f"{finding.text}{place}")
-
-
-def _of_one(
     ask: Ask, constraints: Sequence[Ask], document: Document, releases: Sequence[Release]
 ) -> Iterator[Finding]:
     locker = document.locker
@@ -147,16 +140,16 @@ def _of_one(
         if wheel and (document.hashed or digests):
             yield _hashes(wheel, digests)
         return
+    text = " with ".join(dict.fromkeys(f"`{one.text}`" for one in (ask, *constraints)))
     allowed = [both for one in ask.specifiers for both in _narrowed(one, constraints)]
-    pins = [spec.version for both in allowed for spec in both if _is_exact(str(spec))]
+    pins = [spec.version for both in allowed for spec in both if re.fullmatch(r"===?[^*]+", str(spec))]
     if pins:
         version = max(pins, key=len)  # a local one beside its release
-        if not any(both.contains(version, prereleases=True) for both in allowed):
-            yield Finding("problem", f"{_all_texts(ask, constraints)} contradict each other")
-            return
-        yield from _of_exact(version, ask, document, releases)
+        if any(both.contains(version, prereleases=True) for both in allowed):
+            yield from _of_exact(version, ask, document, releases)
+        else:
+            yield Finding("problem", f"{text} contradict each other")
         return
-    text = _all_texts(ask, constraints)
     fitting = [pin for pin in releases if any(both.contains(pin.patched_version) for both in allowed)]
     if not fitting:
         known = ", ".join(pin.patched_version for pin in releases)
@@ -195,15 +188,6 @@ def _narrowed(one: SpecifierSet, constraints: Sequence[Ask]) -> list[SpecifierSe
     for constraint in constraints:
         found = [both & other for both in found for other in constraint.specifiers]
     return found
-
-
-def _all_texts(ask: Ask, constraints: Sequence[Ask]) -> str:
-    texts = dict.fromkeys(f"`{one.text}`" for one in (ask, *constraints))
-    return " with ".join(texts)
-
-
-def _is_exact(term: str) -> bool:
-    return bool(re.fullmatch(r"===?[^*]+", term))
 
 
 def _own(version: str, releases: Sequence[Release]) -> Wheel | None:
