@@ -17,8 +17,8 @@ from patchset.commits.git import git
 from patchset.commits.worktree import STOCK, lay_out
 from patchset.errors import PatchsetError, Unavailable
 from patchset.pins import Release, load
-from patchset.series.apply import apply_series
 from patchset.series.patch import Patch, read_series
+from patchset.series.tree import takes
 from patchset.sources.sdists import Sdists
 
 
@@ -41,21 +41,16 @@ def applied_upstream(release: Release, sdists: Sdists) -> None:
             raise PatchsetError(f"{patch.path.name} says that {claimed} has the fix, but no such release is pinned")
         if Version(claimed) <= Version(release.version):
             raise PatchsetError(f"{patch.path.name} says that {claimed} has the fix; retire it from {release.series}")
-        for other in load():
-            if Version(other.version) >= Version(claimed) and patch.slug in _names(other):
+        for other in (other for other in load() if Version(other.version) >= Version(claimed)):
+            if patch.slug in [carried.slug for carried in read_series(other.series_dir)]:
                 raise PatchsetError(
                     f"{patch.path.name} says that {claimed} has the fix, but {other.series} carries it"
                 )
-        with tempfile.TemporaryDirectory() as scratch:
-            try:
-                tree = sdists.unpack(fixed, Path(scratch))
-            except Unavailable as error:
-                raise Missing(str(error)) from error
-            try:
-                apply_series(tree, [source_only(patch)], allow_offsets=True)
-            except PatchsetError:
-                continue
-        raise PatchsetError(f"{patch.path.name} says that {claimed} has the fix, but still applies there")
+        try:
+            if takes(fixed, [source_only(patch)], sdists):
+                raise PatchsetError(f"{patch.path.name} says that {claimed} has the fix, but still applies there")
+        except Unavailable as error:
+            raise Missing(str(error)) from error
 
 
 def tests(release: Release, python: str | None, sdists: Sdists) -> str:
@@ -140,7 +135,3 @@ def source_only(patch: Patch) -> Patch:
     parts = re.split(rb"(?m)^(?=diff --git )", patch.diff)
     kept = [part for part in parts if part and not part.startswith(b"diff --git a/tests/")]
     return Patch(patch.path, patch.subject, patch.message, patch.fields, patch.diffstat, b"".join(kept))
-
-
-def _names(release: Release) -> set[str]:
-    return {patch.slug for patch in read_series(release.series_dir)}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +49,21 @@ def patch_tree(release: Release, parent: Path, sdists: Sdists, *, allow_offsets:
     patches = read_series(release.series_dir)
     path = sdists.unpack(release, parent)
     return Tree(path, patches, apply_series(path, patches, allow_offsets=allow_offsets))
+
+
+def takes(release: Release, patches: Sequence[Patch], sdists: Sdists) -> bool:
+    """Whether a release's stock takes these patches, offsets allowed.
+
+    Raises:
+        Unavailable: its sdist is not to be had.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        tree = sdists.unpack(release, Path(scratch))
+        try:
+            apply_series(tree, patches, allow_offsets=True)
+        except PatchsetError:
+            return False
+    return True
 
 
 def locked_tree(wheel: Wheel, parent: Path, sdists: Sdists) -> Tree:

@@ -19,7 +19,6 @@ from patchset.commits.worktree import STOCK, apply, busy, lay_out, remember, sta
 from patchset.errors import PatchsetError
 from patchset.files import replace, staged
 from patchset.pins import Release, find, load
-from patchset.series.apply import apply_series
 from patchset.series.patch import Patch, read_series, series_files
 from patchset.sources.sdists import Sdists
 
@@ -258,14 +257,3 @@ def _by_tests(port: Port, patch: Patch, tree: Path, sdists: Sdists, python: str 
         finally:
             git(tree, "worktree", "remove", "--force", str(new))
     return f"its tests pass without it: {outcome.summary}" if outcome.passed and not outcome.failed else None
-
-
-def still_takes(release: Release, sdists: Sdists) -> bool:
-    """Whether a pinned release takes the series that it is pinned with."""
-    with tempfile.TemporaryDirectory() as scratch:
-        tree = sdists.unpack(release, Path(scratch))
-        try:
-            apply_series(tree, read_series(release.series_dir), allow_offsets=True)
-        except PatchsetError:
-            return False
-    return True

@@ -16,9 +16,10 @@ from patchset.commits.write_back import digest, swap, written
 from patchset.errors import PatchsetError
 from patchset.files import locked, replace
 from patchset.pins import PATCHES, ROOT, Release, edited, load, put_digests
-from patchset.series.patch import Patch
+from patchset.series.patch import Patch, read_series
+from patchset.series.tree import takes
 from patchset.sources.sdists import Sdists
-from patchset.upstream.port import CONFLICT, UPSTREAM, Port, begin, go_on, kept_sdist, saved, still_takes
+from patchset.upstream.port import CONFLICT, UPSTREAM, Port, begin, go_on, kept_sdist, saved
 from patchset.verbs.options import add_json, add_python
 from patchset.verbs.printing import console, print_json
 
@@ -84,7 +85,7 @@ def _begin(release: Release, tree: Path, sdists: Sdists) -> Port:
     pins = load()
     pinned = next((other for other in pins if other.version == release.version), None)
     if pinned is not None:
-        if still_takes(pinned, sdists):
+        if takes(pinned, read_series(pinned.series_dir), sdists):
             raise PatchsetError(f"{pinned.version} is pinned, and its series patches/{pinned.series} applies")
         release = dataclasses.replace(pinned, tree="", wheel="", tagged_wheel="")
         base = [other for other in pins if other.series == pinned.series][-1]
