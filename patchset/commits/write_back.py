@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from patchset.commits.git import git
@@ -17,7 +17,7 @@ from patchset.errors import PatchsetError
 from patchset.files import locked, put, staged
 from patchset.pins import PATCHES, Release
 from patchset.series.digest import tree_digest
-from patchset.series.patch import Patch, read_series, series_files, slug
+from patchset.series.patch import read_series, series_files, slug
 from patchset.series.tree import patch_tree
 from patchset.sources.sdists import Sdists
 
@@ -30,7 +30,7 @@ class Change:
     kind: str
 
 
-@contextmanager
+@contextlib.contextmanager
 def written(release: Release, tree: Path, sdists: Sdists) -> Iterator[Path]:
     """A work tree's commits as a series in a new folder of ``patches/``, of which the engine makes the same tree.
 
@@ -84,19 +84,12 @@ def digest(release: Release, series: str, sdists: Sdists) -> str:
 
 def _known_names() -> dict[str, str]:
     """The patches' names by their titles, of all lines."""
-    known = {}
+    known: dict[str, str] = {}
     for folder in sorted(PATCHES.iterdir()):
         if (folder / "series").is_file() and not folder.name.startswith("."):
-            for patch in _readable(folder):
-                known[patch.title] = patch.slug
+            with contextlib.suppress(PatchsetError):  # what quilt has just refreshed; its commits carry the names
+                known |= {patch.title: patch.slug for patch in read_series(folder)}
     return known
-
-
-def _readable(folder: Path) -> list[Patch]:
-    try:
-        return read_series(folder)
-    except PatchsetError:
-        return []  # what quilt has just refreshed; its commits carry the names
 
 
 def _write(folder: Path, found: Sequence[Commit], names: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from patchset.checks import claims, cyclonedx, other_tools, reproducible
+from patchset.commits.write_back import digest as series_digest
 from patchset.dist import constraints
 from patchset.errors import PatchsetError
 from patchset.pins import Release, find, load, lock, select
@@ -154,11 +155,7 @@ def _update(releases: list[Release], sdists: Sdists, sdist: str | None) -> None:
     """Lock the digests that the patches give now: the trees', which builds ask for, and then the wheels'."""
     from patchset.dist.build import build_wheels  # late, so that --help is quick
 
-    trees = {}
-    for release in releases:
-        with tempfile.TemporaryDirectory() as scratch:
-            trees[release.version] = {"tree": tree_digest(patch_tree(release, Path(scratch), sdists).path)}
-    lock(trees)
+    lock({release.version: {"tree": series_digest(release, release.series, sdists)} for release in releases})
     releases = _again(releases)
     with tempfile.TemporaryDirectory() as scratch:
         for field, tagged in (("wheel", False), ("tagged_wheel", True)):
