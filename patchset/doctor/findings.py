@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from packaging.version import InvalidVersion, Version
-
-from patchset.doctor.frameworks import Check, Framework, newest, wheel_of
+from patchset.doctor.frameworks import Check, Framework, newest, parsed, wheel_of
 from patchset.pins import LOCAL, Release, Wheel
 from patchset.series.patch import read_series
 
@@ -75,9 +73,8 @@ def of_version(
         locker: see `advice`.
         python: see `advice`.
     """
-    try:
-        version = Version(found)
-    except InvalidVersion:
+    version = parsed(found)
+    if version is None:
         return Finding("problem", f"peft {found} is no version")
     release = next((pin for pin in releases if pin.version == version.public), None)
     if release is None:
@@ -118,10 +115,8 @@ def of_frameworks(
         releases: the pins.
         tagged: whether a tagged wheel of it is installed, which needs no reasons.
     """
-    best = newest(releases, using)
-    try:
-        there = Version(installed or "0")
-    except InvalidVersion:
+    best, there = newest(releases, using), parsed(installed or "0")
+    if there is None:
         return  # which is said already
     judged = release or (best.release if best and not installed else None)
     for framework in using:

@@ -191,7 +191,7 @@ def _compared(
 
 
 def _guard(place: str, sign: str | None, version: str | None) -> Iterator[Check]:
-    if sign and version and _is_version(version):
+    if sign and version and parsed(version):
         yield Check(place, ((sign, version),), guard=True)
 
 
@@ -224,12 +224,12 @@ def _required(text: str | None) -> tuple[tuple[str, str], ...]:
     if requirement.name != "peft":
         return ()
     terms = [(part.operator, part.version) for part in requirement.specifier]
-    return tuple(sorted(term for term in terms if term[0] in _OPERATORS and _is_version(term[1])))
+    return tuple(sorted(term for term in terms if term[0] in _OPERATORS and parsed(term[1])))
 
 
-def _is_version(text: str) -> bool:
+def parsed(version: str) -> Version | None:
+    """A version's text as a version; None where it is none."""
     try:
-        Version(text)
+        return Version(version)
     except InvalidVersion:
-        return False
-    return True
+        return None

@@ -11,12 +11,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from packaging.version import InvalidVersion, Version
-
 from patchset.doctor import inside
 from patchset.doctor.environment import Environment, folder_of, origin_of, run
 from patchset.doctor.findings import Finding, advice, of_frameworks, of_tagged, of_version
-from patchset.doctor.frameworks import Framework, frameworks
+from patchset.doctor.frameworks import Framework, frameworks, parsed
 from patchset.pins import LOCAL, Release, Wheel
 from patchset.wheels.sbom import SBOM, described
 from patchset.wheels.wheel import write
@@ -56,11 +54,8 @@ def examine(python: str, releases: Sequence[Release], imported: Sequence[str] = 
 
 def release_of(installed: importlib.metadata.Distribution, releases: Sequence[Release]) -> Release | None:
     """The pinned release that an installation is of."""
-    try:
-        version = Version(installed.version or "")
-    except InvalidVersion:
-        return None
-    return next((pin for pin in releases if pin.version == version.public), None)
+    version = parsed(installed.version or "")
+    return next((pin for pin in releases if version and pin.version == version.public), None)
 
 
 def recorded(

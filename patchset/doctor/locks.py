@@ -16,6 +16,7 @@ from packaging.pylock import (
 from packaging.utils import canonicalize_name
 
 from patchset.doctor.asks import HASH, Document, Locked, Node
+from patchset.doctor.origins import Origin
 from patchset.errors import PatchsetError
 from patchset.pins import read_toml
 
@@ -64,9 +65,7 @@ def _of_pylock(content: dict[str, object], path: Path) -> Iterator[Locked]:
 def _of_package(package: Package) -> Locked:
     files: list[PackageWheel | PackageSdist] = [*(package.wheels or []), *filter(None, [package.sdist])]
     archive, vcs, directory = package.archive, package.vcs, package.directory
-    hashes = [file.hashes.get("sha256", "") for file in files] + (
-        [archive.hashes.get("sha256", "")] if archive else []
-    )
+    hashes = [file.hashes.get("sha256", "") for file in (*files, *filter(None, [archive]))]
     names = [str(file.name or file.url or file.path) for file in files]
     origin = ""
     if vcs:
@@ -76,12 +75,16 @@ def _of_package(package: Package) -> Locked:
     elif directory:
         origin = directory.path
     return Locked(
-        str(package.version or _version_of(names)),
+        str(package.version or next(filter(None, map(_version_of, names)), "")),
         frozenset(filter(None, hashes)),
         " ".join(names),
         origin,
         str(package.marker or ""),
     )
+
+
+def _version_of(file: str) -> str:
+    return Origin.of(file.rpartition("/")[2]).version
 
 
 def _of_uv(entry: Node) -> Locked:
@@ -119,12 +122,3 @@ def _of_pdm(entry: Node) -> Locked:
 def _locked(entry: Node, origin: str, marker: str) -> Locked:
     text = str(entry.value)
     return Locked(entry["version"].text, frozenset(HASH.findall(text)), text, origin, marker)
-
-
-def _version_of(names: list[str]) -> str:
-    """The version that a file's name says, where the package says none."""
-    for name in names:
-        parts = name.rpartition("/")[2].removesuffix(".tar.gz").split("-")
-        if len(parts) > 1:
-            return parts[1].replace("%2B", "+")
-    return ""

@@ -14,6 +14,7 @@ from packaging.utils import (
     parse_sdist_filename,
     parse_wheel_filename,
 )
+from packaging.version import Version
 
 from patchset.doctor.findings import Finding, of_tagged, of_version
 from patchset.pins import LOCAL, Release, Wheel, find
@@ -63,16 +64,24 @@ class Origin:
     @property
     def name(self) -> str:
         """The package's name, or nothing where a folder would have to be looked into."""
-        if self.egg:
-            return self.egg
+        if self.egg or not self.file:
+            return self.egg or self.repository.rpartition("/")[2]
+        if parts := self._parsed:
+            return parts[0]
+        return "peft" if re.match(r"peft\b", self.file, re.IGNORECASE) else self.file
+
+    @property
+    def version(self) -> str:
+        """The version that its file's name says, or nothing."""
+        return str(self._parsed[1]) if self._parsed else ""
+
+    @property
+    def _parsed(self) -> tuple[str, Version] | None:
         try:
-            if self.file.endswith(".whl"):
-                return parse_wheel_filename(self.file)[0]
-            if self.file:
-                return parse_sdist_filename(self.file)[0]
+            wheel = self.file.endswith(".whl")
+            return parse_wheel_filename(self.file)[:2] if wheel else parse_sdist_filename(self.file)
         except (InvalidWheelFilename, InvalidSdistFilename):
-            return "peft" if re.match(r"peft\b", self.file, re.IGNORECASE) else self.file
-        return self.repository.rpartition("/")[2]
+            return None
 
 
 def of_origin(text: str, releases: Sequence[Release], upstream: str = "", locker: str = "...") -> Iterator[Finding]:
@@ -114,12 +123,9 @@ _LOOK = "what that gives shows once it is installed: doctor --python PATH"
 def _of_file(origin: Origin, releases: Sequence[Release], locker: str) -> Finding:
     if TAGGED.fullmatch(origin.file):
         return of_tagged(origin.file, releases)[0]
-    try:
-        wheel = origin.file.endswith(".whl")
-        version = parse_wheel_filename(origin.file)[1] if wheel else parse_sdist_filename(origin.file)[1]
-    except (InvalidWheelFilename, InvalidSdistFilename):
+    if not origin.version:
         return Finding("problem", f"`{origin.text}` names a file of peft that says no version; look at what it gives")
-    return of_version(str(version), releases, locker=locker)
+    return of_version(origin.version, releases, locker=locker)
 
 
 def wheel_of(text: str, releases: Sequence[Release]) -> Wheel | None:
