@@ -42,7 +42,7 @@ class Patch:
     @property
     def title(self) -> str:
         """The subject without its ``[PATCH n/m]``, as git has it for the commit."""
-        return title(self.subject)
+        return re.sub(r"^\[PATCH[^]]*\] *", "", self.subject)
 
     def field(self, name: str) -> str | None:
         """The first DEP-3 field of that name."""
@@ -123,8 +123,3 @@ def slug(path: Path) -> str:
     """The idea's name in a patch file's: ``forward-kwargs`` for ``0001-forward-kwargs.patch``."""
     number, _, name = path.stem.partition("-")
     return name if number.isdecimal() else path.stem
-
-
-def title(subject: str) -> str:
-    """A subject without its ``[PATCH n/m]``."""
-    return re.sub(r"^\[PATCH[^]]*\] *", "", subject)

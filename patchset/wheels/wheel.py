@@ -36,7 +36,7 @@ def notice(wheel: Wheel, tree: Tree) -> str:
         name = f"peft {wheel.version}"
         version = "The version was also changed in setup.py and src/peft/__init__.py.\n"
     changes = "\n".join(f"  {file}" for file in tree.changed)
-    patches = "\n".join(f"  {patch.path.name}: {patch.subject.partition('] ')[2]}" for patch in tree.patches)
+    patches = "\n".join(f"  {patch.path.name}: {patch.title}" for patch in tree.patches)
     return (
         f"{name}\n\n"
         f"This is PEFT {release.version}, Copyright The HuggingFace Team, licensed under the Apache License,\n"
