@@ -53,8 +53,9 @@ def settings(environ: Mapping[str, str] = os.environ) -> IndexSettings:
     checked against the pin, so the order decides nothing but speed.
     """
     pip = _pip_config()
+    uv = environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL") or ""
     found = IndexSettings(
-        indexes=[url for url in (_uv_default(environ), pip.get("index-url")) if url],
+        indexes=[url for url in (_with_credentials(uv, environ), pip.get("index-url")) if url],
         find_links=[*_words(environ.get("UV_FIND_LINKS"), ","), *_words(pip.get("find-links"))],
         no_index=any(str(value).lower() in _TRUE for value in (pip.get("no-index"), environ.get("UV_OFFLINE"))),
         trusted_hosts=[*_words(pip.get("trusted-host")), *_words(environ.get("UV_INSECURE_HOST"))],
@@ -168,11 +169,6 @@ def _pip_config() -> dict[str, str]:
 
 def _words(value: str | None, separator: str | None = None) -> list[str]:
     return [word.strip() for word in (value or "").split(separator) if word.strip()]
-
-
-def _uv_default(environ: Mapping[str, str]) -> str | None:
-    entry = environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL")
-    return _with_credentials(entry, environ) if entry else None
 
 
 def _with_credentials(entry: str, environ: Mapping[str, str]) -> str:
