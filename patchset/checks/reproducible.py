@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from patchset.checks.other_tools import Missing
+from patchset.dist.build import build_wheels, settings
 from patchset.errors import PatchsetError
 from patchset.pins import ROOT, Wheel
 
@@ -27,8 +28,6 @@ def check(wheel: Wheel, sdist: str | None = None) -> None:
         Missing: uv is not installed, or finds no Python.
         PatchsetError: a build fails or gives other bytes.
     """
-    from patchset.dist.build import build_wheels  # late, so that --help is quick
-
     uv = shutil.which("uv")
     if uv is None:
         raise Missing("uv is not installed")
@@ -66,11 +65,10 @@ def _find(uv: str, version: str) -> str | None:
 
 
 def _build(uv: str, python: str, checkout: Path, output: Path, wheel: Wheel, sdist: str | None) -> Path:
-    settings = [f"--config-setting=upstream={wheel.release.version}"]
-    settings += [f"--config-setting=version={'upstream' if wheel.tagged else 'local'}"]
-    settings += [f"--config-setting=sdist={Path(sdist).resolve()}"] if sdist else []
+    given = settings(wheel.release, sdist, wheel.tagged).items()
     result = subprocess.run(
-        [uv, "build", "--wheel", "--python", python, "--out-dir", str(output), *settings],
+        [uv, "build", "--wheel", "--python", python, "--out-dir", str(output)]
+        + [f"--config-setting={name}={value}" for name, value in given],
         cwd=checkout,
         # Conditions that differ from most people's; SOURCE_DATE_EPOCH must not matter either.
         env={

@@ -65,7 +65,7 @@ def build_wheels(
         def one(release: Release) -> Path:
             worker = idle.get()
             try:
-                name = _call(worker, f"build_{kind}", str(output.resolve()), _settings(release, sdist, tagged))
+                name = _call(worker, f"build_{kind}", str(output.resolve()), settings(release, sdist, tagged))
             finally:
                 idle.put(worker)
             built(output / name)
@@ -118,9 +118,7 @@ def _call(worker: subprocess.Popen[str], hook: str, *arguments: object) -> str:
     return str(built)
 
 
-def _settings(release: Release, sdist: str | None, tagged: bool) -> dict[str, str]:
-    """All of them: what the environment says is not meant for this build."""
-    settings = {"upstream": release.version, "version": "upstream" if tagged else "local"}
-    if sdist:
-        settings["sdist"] = str(Path(sdist).resolve())
-    return settings
+def settings(release: Release, sdist: str | None, tagged: bool) -> dict[str, str]:
+    """The backend's, all of them: what the environment says is not meant for this build."""
+    here = {"sdist": str(Path(sdist).resolve())} if sdist else {}
+    return {"upstream": release.version, "version": "upstream" if tagged else "local", **here}
