@@ -59,11 +59,10 @@ def run(options: argparse.Namespace) -> int:
     python = interpreter(release.version, options.python) if options.tests or options.python else None
     sdists = Sdists(options.sdist, [release])
     written: list[Kit] = []
-    stage = Path(tempfile.mkdtemp(prefix="patchset-pr-"))
-    try:
+    with tempfile.TemporaryDirectory(prefix="patchset-pr-", ignore_cleanup_errors=True) as scratch:
+        stage = Path(scratch)
         # The files that the patches were made from, for three-way merges.
-        ours = stage / "ours"
-        lay_out(release, ours, series_files(release.series_dir), sdists)
+        lay_out(release, stage / "ours", series_files(release.series_dir), sdists)
         for number, patch in enumerate(to_send(release), 1):
             with console(stderr=True).status(f"{number}: {patch.slug}"):
                 request = _request(patch, release, clone, stage, python)
@@ -73,8 +72,6 @@ def run(options: argparse.Namespace) -> int:
         if not written:
             raise PatchsetError(f"upstream has everything that patches/{release.series} has")
         shutil.copytree(stage / "kit", output, dirs_exist_ok=True)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
     if options.json:
         print_json(written)
         return 0
@@ -103,15 +100,14 @@ def _request(patch: Patch, release: Release, clone: Path, stage: Path, python: P
     """Try the patch on upstream with those whose names it uses; where that does not do, on top of all before it."""
     series = read_series(release.series_dir)
     before = series[: [other.slug for other in series].index(patch.slug)]
-    complaints = []
-    least = needs(patch, before)
+    least, complaint = needs(patch, before), ""
     for needed in (least, before) if least != before else (before,):
         tree = Path(tempfile.mkdtemp(dir=stage)) / "peft"
         try:
             return _tried(patch, needed, release, clone, tree, python)
         except PatchsetError as error:
-            complaints.append(str(error))
-    raise PatchsetError(f"{patch.slug} does not fit upstream: {complaints[-1]}; adopt upstream's next release first")
+            complaint = str(error)
+    raise PatchsetError(f"{patch.slug} does not fit upstream: {complaint}; adopt upstream's next release first")
 
 
 def needs(patch: Patch, before: Sequence[Patch]) -> list[Patch]:
