@@ -61,23 +61,23 @@ class Commit:
     mail: bytes
 
 
-def commits(repository: Path, base: str, tip: str = "HEAD") -> list[Commit]:
-    """The commits from a base (not included) to a tip as mails, oldest first.
+def commits(repository: Path, base: str) -> list[Commit]:
+    """The commits from a base (not included) to the one that is checked out as mails, oldest first.
 
     Args:
         repository: a work tree.
         base: the commit that the first patch applies to.
-        tip: the commit after the last patch.
 
     Raises:
-        PatchsetError: the tip does not descend from the base, or there is a merge or an empty commit between them.
+        PatchsetError: HEAD does not descend from the base, or there is a merge or an empty commit between them.
     """
-    ids = git(repository, "rev-list", "--reverse", "--topo-order", f"{base}..{tip}").split()
-    if git(repository, "merge-base", base, tip).strip() != git(repository, "rev-parse", f"{base}^{{commit}}").strip():
-        raise PatchsetError(f"{tip} does not descend from {base}; rebase it onto that")
-    if merges := git(repository, "rev-list", "--merges", f"{base}..{tip}").split():
+    ids = git(repository, "rev-list", "--reverse", "--topo-order", f"{base}..HEAD").split()
+    start = git(repository, "rev-parse", f"{base}^{{commit}}").strip()
+    if git(repository, "merge-base", base, "HEAD").strip() != start:
+        raise PatchsetError(f"HEAD does not descend from {base}; rebase it onto that")
+    if merges := git(repository, "rev-list", "--merges", f"{base}..HEAD").split():
         raise PatchsetError(f"commit {merges[0][:12]} is a merge; a series is a straight line: `git rebase {base}`")
-    mails = _format(repository, base, tip) if ids else []
+    mails = _format(repository, start, ids[-1]) if ids else []
     if len(mails) != len(ids) or not all(b"\ndiff --git " in mail for mail in mails):
         raise PatchsetError(f"a commit changes no file; drop it: `git rebase --empty=drop {base}`")
     return [
@@ -123,13 +123,12 @@ def slugify(subject: str) -> str:
 
 
 def _format(repository: Path, base: str, tip: str) -> list[bytes]:
-    """Run ``git format-patch`` on the repository's objects, away from its configuration and attributes."""
-    ids = [git(repository, "rev-parse", name).strip() for name in (base, tip)]
+    """Run ``git format-patch`` on the repository's objects, away from its configuration and attributes; by ids alone."""
     objects = Path(git(repository, "rev-parse", "--git-path", "objects").strip())
     with tempfile.TemporaryDirectory() as scratch:
         bare, output = Path(scratch, "bare"), Path(scratch, "mails")
         git(Path(scratch), "init", "--quiet", "--bare", "--template=", "bare")
         (bare / "objects" / "info").mkdir(exist_ok=True)
         (bare / "objects" / "info" / "alternates").write_text(f"{(repository / objects).resolve().as_posix()}\n")
-        git(bare, "format-patch", "--quiet", *_OPTIONS, "-o", str(output), f"{ids[0]}..{ids[1]}")
+        git(bare, "format-patch", "--quiet", *_OPTIONS, "-o", str(output), f"{base}..{tip}")
         return [path.read_bytes() for path in sorted(output.iterdir())]

@@ -92,9 +92,9 @@ def apply(tree: Path, name: str, path: Path, *options: str) -> None:
         remember(tree, name)
 
 
-def remember(tree: Path, name: str, commit: str = "HEAD") -> None:
-    """Note a patch's name beside its commit."""
-    git(tree, "notes", f"--ref={NOTES}", "add", "--force", "--message", name, commit)
+def remember(tree: Path, name: str) -> None:
+    """Note a patch's name beside its commit, the last one."""
+    git(tree, "notes", f"--ref={NOTES}", "add", "--force", "--message", name, "HEAD")
 
 
 def opened(release: Release, folder: Path) -> Path:

@@ -157,7 +157,7 @@ def go_on(port: Port, tree: Path, sdists: Sdists, python: str | None, use_tests:
         )
     _settle(port, tree)
     for patch in port.patches[len(port.results) :]:
-        result = _carry(port, patch, tree, sdists, python if use_tests else None, use_tests)
+        result = _carry(port, patch, tree, sdists, python, use_tests)
         port.results.append(result)
         port.save(tree)
         if result.state == CONFLICT:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from patchset.errors import PatchsetError
 from patchset.files import staged
-from patchset.pins import ROOT, Release, load
+from patchset.pins import ROOT, load
 from patchset.verbs.options import add_json, add_output, add_sdist
 from patchset.verbs.printing import console, print_json
 
@@ -41,8 +41,11 @@ def run(options: argparse.Namespace) -> int:
         raise PatchsetError(f"{output} is not empty; a release goes to a folder of its own")
     releases = load()
     notes = release_notes((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), draft=options.draft)
-    if not options.draft:
-        check_locked(releases)
+    unlocked = [release.version for release in releases if not all(wheel.sha256 for wheel in release.wheels)]
+    if unlocked and not options.draft:
+        raise PatchsetError(
+            f"no wheel digest is locked for {', '.join(unlocked)}; run `python -m patchset verify --all --update`"
+        )
     if not fork().issues:
         note = "pyproject.toml names no address for faults of these wheels; set [tool.patchset.fork]"
         print(f"note: {note}", file=sys.stderr)
@@ -91,14 +94,6 @@ def release_notes(changelog: str, *, draft: bool = False) -> str:
     if heading.strip() == "Unreleased" and not draft:
         raise PatchsetError("CHANGELOG.md's first section is Unreleased; name it, or add --draft")
     return f"{body.strip()}\n"
-
-
-def check_locked(releases: Sequence[Release]) -> None:
-    """Raise `PatchsetError` unless each wheel's digest is locked."""
-    if missing := [release.version for release in releases if not all(wheel.sha256 for wheel in release.wheels)]:
-        raise PatchsetError(
-            f"no wheel digest is locked for {', '.join(missing)}; run `python -m patchset verify --all --update`"
-        )
 
 
 def _table(files: Sequence[Artifact]) -> str:
