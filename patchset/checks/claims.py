@@ -73,7 +73,7 @@ def tests(release: Release, python: str | None, sdists: Sdists) -> str:
     said = []
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch) / release.folder
-        lay_out(release, tree, [patch.path for patch in patches], sdists)
+        lay_out(release, tree, sdists)
         for patch, commit in zip(patches, git(tree, "rev-list", "--reverse", f"{STOCK}..HEAD").split(), strict=True):
             before, after = prove(runner, tree, patch, commit)
             said.append(f"{patch.slug}: without it {before.summary}, with it {after.summary}")

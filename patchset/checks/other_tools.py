@@ -14,7 +14,7 @@ from patchset.commits.worktree import start
 from patchset.errors import PatchsetError
 from patchset.pins import Release
 from patchset.series.digest import tree_digest
-from patchset.series.patch import read_series
+from patchset.series.patch import series_files
 from patchset.sources.sdists import Sdists
 
 TOOLS = ("patch", "quilt", "git am")
@@ -44,7 +44,7 @@ def check(tool: str, release: Release, digest: str, sdists: Sdists) -> None:
         raise Missing(f"{tool.split()[0]} is not installed")
     with tempfile.TemporaryDirectory() as scratch:
         tree = sdists.unpack(release, Path(scratch))
-        patches = [patch.path for patch in read_series(release.series_dir)]
+        patches = series_files(release.series_dir)
         {"patch": _gnu_patch, "quilt": _quilt, "git am": _git_am}[tool](tree, patches, release)
         theirs = tree_digest(tree, ignore=lambda path: path.name in _LEFTOVERS)
     if theirs != digest:

@@ -18,7 +18,6 @@ from patchset.commits.mails import Commit
 from patchset.commits.worktree import STOCK, apply, lay_out
 from patchset.errors import PatchsetError
 from patchset.pins import Release
-from patchset.series.patch import slug
 from patchset.sources.sdists import Sdists
 
 # A line at which a file of mails is split.
@@ -54,13 +53,13 @@ def read_back(release: Release, tree: Path, found: Sequence[Commit], files: Sequ
     """
     with tempfile.TemporaryDirectory() as scratch:
         again = Path(scratch, release.folder)
-        lay_out(release, again, [], sdists)
+        lay_out(release, again, sdists, patched=False)
         if git(again, "rev-parse", f"{STOCK}^{{tree}}") != git(tree, "rev-parse", f"{STOCK}^{{tree}}"):
             raise PatchsetError(f"the tag {STOCK} in {tree} is not upstream's {release.version}; put it back")
         for commit, path in zip(found, files, strict=True):
             wanted = _read(tree, commit.sha)
             try:
-                apply(again, slug(path), path)
+                apply(again, path)
                 complaint = _complaint(wanted, _read(again, "HEAD"), commit.mail)
             except PatchsetError as error:
                 complaint = _culprit(wanted.message, commit.mail) or str(error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from patchset.commits.git import GitError, git, succeeds
@@ -10,7 +9,7 @@ from patchset.commits.mails import NOTES
 from patchset.errors import PatchsetError
 from patchset.files import staged
 from patchset.pins import VENDOR, Release
-from patchset.series.patch import slug
+from patchset.series.patch import series_files, slug
 from patchset.sources.sdists import Sdists
 
 # The tag of the commit that holds upstream's sdist as it is.
@@ -37,14 +36,14 @@ def default_folder(release: Release) -> Path:
     return VENDOR / f"work-{release.version}"
 
 
-def lay_out(release: Release, folder: Path, patches: Sequence[Path], sdists: Sdists) -> None:
+def lay_out(release: Release, folder: Path, sdists: Sdists, *, patched: bool = True) -> None:
     """Make the work tree, all of it or nothing.
 
     Args:
         release: the pin.
         folder: where; it must not exist.
-        patches: the files, in order.
         sdists: where to take upstream's from.
+        patched: whether the release's series is applied.
 
     Raises:
         PatchsetError: the folder exists, or the sdist or a patch is not right.
@@ -54,8 +53,8 @@ def lay_out(release: Release, folder: Path, patches: Sequence[Path], sdists: Sdi
     with staged(folder.parent) as scratch:
         tree = sdists.unpack(release, scratch)
         start(tree, release)
-        for path in patches:
-            apply(tree, slug(path), path)
+        for path in series_files(release.series_dir) if patched else ():
+            apply(tree, path)
         tree.rename(folder)
 
 
@@ -73,8 +72,8 @@ def start(tree: Path, release: Release) -> None:
     git(tree, "tag", STOCK)
 
 
-def apply(tree: Path, name: str, path: Path, *options: str) -> None:
-    """Commit a patch with ``git am``, as its author and at its date.
+def apply(tree: Path, path: Path, *options: str) -> None:
+    """Commit a patch with ``git am``, as its author and at its date, and note its name.
 
     Raises:
         PatchsetError: it does not apply; unless options say otherwise, the tree is as before.
@@ -89,7 +88,7 @@ def apply(tree: Path, name: str, path: Path, *options: str) -> None:
             raise PatchsetError(f"git am cannot apply {path.name}: {reason.removeprefix('error: ')}") from error
         raise
     if git(tree, "rev-parse", "HEAD") != before:
-        remember(tree, name)
+        remember(tree, slug(path))
 
 
 def remember(tree: Path, name: str) -> None:

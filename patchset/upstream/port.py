@@ -19,7 +19,7 @@ from patchset.commits.worktree import STOCK, apply, busy, lay_out, remember, sta
 from patchset.errors import PatchsetError
 from patchset.files import replace, staged
 from patchset.pins import Release, find, load
-from patchset.series.patch import Patch, read_series, series_files
+from patchset.series.patch import Patch, read_series
 from patchset.sources.sdists import Sdists
 
 APPLIES = "applies"
@@ -119,7 +119,7 @@ def begin(release: Release, base: Release, tree: Path, sdists: Sdists) -> Port:
             f"{tree} exists; go on with `adopt {release.version} --continue`, drop it with --abort, or export it"
         )
     with staged(tree.parent) as scratch:
-        lay_out(base, scratch / "base", series_files(base.series_dir), sdists)
+        lay_out(base, scratch / "base", sdists)
         new = sdists.unpack(release, scratch)
         start(new, release)
         git(new, "fetch", "--quiet", "--no-tags", str(scratch / "base"), f"HEAD:{BASE}")
@@ -211,11 +211,11 @@ def _carry(port: Port, patch: Patch, tree: Path, sdists: Sdists, python: str | N
     if fixed and Version(fixed) <= Version(port.release.version) and not fits and not use_tests:
         return Result(patch.slug, UPSTREAM, f"as its Applied-Upstream says ({fixed}); see with --tests")
     if fits:
-        apply(tree, patch.slug, patch.path)
+        apply(tree, patch.path)
         return Result(patch.slug, APPLIES)
     before = git(tree, "rev-parse", "HEAD")
     try:
-        apply(tree, patch.slug, patch.path, "--3way")
+        apply(tree, patch.path, "--3way")
     except GitError:
         files = git(tree, "diff", "--name-only", "--diff-filter=U").split()
         if not busy(tree) or not files:
@@ -247,7 +247,7 @@ def _by_tests(port: Port, patch: Patch, tree: Path, sdists: Sdists, python: str 
     base = find(port.base, load())
     with tempfile.TemporaryDirectory() as scratch:
         old = Path(scratch, "old")
-        lay_out(base, old, [other.path for other in port.patches], sdists)
+        lay_out(base, old, sdists)
         commits = git(old, "rev-list", "--reverse", f"{STOCK}..HEAD").split()
         commit = commits[[other.slug for other in port.patches].index(patch.slug)]
         new = Path(scratch, "new")

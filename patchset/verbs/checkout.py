@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     named = (release.version, options.folder)
     shown = console(stderr=True)
     with shown.status(f"checking out {release.version}"):
-        lay_out(release, folder, patches, Sdists(options.sdist, [release]))
+        lay_out(release, folder, Sdists(options.sdist, [release]))
     shown.print(
         f"peft {release.version} with {len(patches)} patches, one commit each on the tag `stock`. Amend, rebase, add or "
         f"drop commits there; then `python -m patchset export {' '.join(filter(None, named))}`",

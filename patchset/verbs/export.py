@@ -14,7 +14,7 @@ from patchset.commits.write_back import Change, digest, swap, written
 from patchset.errors import PatchsetError
 from patchset.pins import Release, find, load, lock
 from patchset.series import headers
-from patchset.series.patch import read_series, series_files
+from patchset.series.patch import read_series
 from patchset.sources.sdists import Sdists
 from patchset.verbs.options import add_folder, add_json, add_sdist
 from patchset.verbs.printing import console, print_json
@@ -73,7 +73,7 @@ def _tree(release: Release, sdists: Sdists, options: argparse.Namespace) -> Iter
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / release.folder
-        lay_out(release, folder, series_files(release.series_dir), sdists)
+        lay_out(release, folder, sdists)
         yield folder
 
 

@@ -19,7 +19,7 @@ from patchset.commits.worktree import apply, lay_out
 from patchset.errors import PatchsetError
 from patchset.pins import Release, load
 from patchset.series.apply import counts
-from patchset.series.patch import Patch, read_series, series_files
+from patchset.series.patch import Patch, read_series
 from patchset.sources.sdists import Sdists
 from patchset.upstream import pull_request
 from patchset.verbs.options import add_json, add_output, add_python, add_sdist
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="patchset-pr-", ignore_cleanup_errors=True) as scratch:
         stage = Path(scratch)
         # The files that the patches were made from, for three-way merges.
-        lay_out(release, stage / "ours", series_files(release.series_dir), sdists)
+        lay_out(release, stage / "ours", sdists)
         for number, patch in enumerate(to_send(release), 1):
             with console(stderr=True).status(f"{number}: {patch.slug}"):
                 request = _request(patch, release, clone, stage, python)
@@ -148,7 +148,7 @@ def _tried(
         mail = tree.parent / other.path.name
         mail.write_bytes(pull_request.without_fields(other.path.read_bytes()))
         try:
-            apply(tree, other.slug, mail, "--3way")
+            apply(tree, mail, "--3way")
         except GitError as error:
             raise PatchsetError(f"{other.slug} conflicts with upstream") from error
     git(tree, "config", "patchset.release", release.version)

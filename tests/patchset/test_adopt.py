@@ -14,7 +14,7 @@ import pytest
 import tomlkit
 from packaging.version import Version
 
-from patchset.commits.worktree import lay_out
+from patchset.commits.worktree import apply, lay_out
 from patchset.pins import ROOT, Release, find, load
 from patchset.series.apply import apply_series
 from patchset.series.digest import tree_digest
@@ -50,7 +50,7 @@ def git(folder: Path, *arguments: str) -> str:
 def adopted(tool: Run, checkout: Path, tmp_path: Path, version: str) -> dict[str, Any]:
     """Adopt a release; whatever conflicts is resolved as its committed series does. Returns what `--json` says."""
     truth = find(version, load())
-    lay_out(truth, tmp_path / "truth", [patch.path for patch in read_series(truth.series_dir)], Sdists())
+    lay_out(truth, tmp_path / "truth", Sdists())
     names = [patch.slug for patch in read_series(truth.series_dir)]
     commits = dict(zip(names, git(tmp_path / "truth", "rev-list", "--reverse", "stock..HEAD").split(), strict=True))
     unchanged = (checkout / "vendor" / "releases.toml").read_bytes()
@@ -139,7 +139,8 @@ def test_a_patch_that_upstream_has_taken_as_it_is(tool: Run, checkout: Path, tmp
     """A made-up 0.21.3 with our first patch in it: it is retired, the others apply, and the line takes them."""
     (first, *_) = read_series(ROOT / "patches" / "0.21")
     newest = load()[-1]
-    lay_out(newest, tmp_path / "peft-0.21.3", [first.path], Sdists())
+    lay_out(newest, tmp_path / "peft-0.21.3", Sdists(), patched=False)
+    apply(tmp_path / "peft-0.21.3", first.path)
     shutil.rmtree(tmp_path / "peft-0.21.3" / ".git")
     for name in ("setup.py", "src/peft/__init__.py"):
         path = tmp_path / "peft-0.21.3" / name
