@@ -1,8 +1,9 @@
-"""Files and folders that appear whole or not at all, whatever ends the process meanwhile."""
+"""Files: their digest, and how they and folders appear whole or not at all, whatever ends the process meanwhile."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import sys
@@ -17,6 +18,11 @@ if sys.platform != "win32":
 PARTIAL = ".partial-"
 # What such a folder holds while something new is put in its place is called so, and by its own name.
 _OLD = "old-"
+
+
+def sha256(path: Path) -> str:
+    """A file's SHA-256, in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def replace(path: Path, content: bytes | str) -> None:

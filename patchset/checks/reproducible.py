@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 from patchset.checks.other_tools import Missing
 from patchset.dist.build import build_wheels, settings
 from patchset.errors import PatchsetError
+from patchset.files import sha256
 from patchset.pins import ROOT, Wheel
 
 # What a checkout holds that a build reads.
@@ -33,7 +33,8 @@ def check(wheel: Wheel, sdist: str | None = None) -> None:
         raise Missing("uv is not installed")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        reference = build_wheels([wheel.release], folder / "here", sdist, tagged=wheel.tagged)[0].read_bytes()
+        (reference,) = build_wheels([wheel.release], folder / "here", sdist, tagged=wheel.tagged)
+        found = sha256(reference)
         copy = folder / "a copy" / "elsewhere"
         for name in _SOURCES:
             target = copy / name
@@ -42,7 +43,6 @@ def check(wheel: Wheel, sdist: str | None = None) -> None:
                 shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(ROOT / name, target)
-        found = hashlib.sha256(reference).hexdigest()
         if wheel.sha256 and found != wheel.sha256:
             raise PatchsetError(
                 f"{wheel.file} has sha256 {found}, locked is {wheel.sha256}; if it was meant to change, add --update"
@@ -52,8 +52,7 @@ def check(wheel: Wheel, sdist: str | None = None) -> None:
             raise Missing(f"uv finds none of Python {', '.join(_PYTHONS)}")
         for number, python in enumerate(pythons):
             built = _build(uv, python, copy, folder / f"out{number}", wheel, sdist)
-            if built.read_bytes() != reference:
-                other = hashlib.sha256(built.read_bytes()).hexdigest()
+            if (other := sha256(built)) != found:
                 raise PatchsetError(f"{python} gives {built.name} with sha256 {other}, here it has {found}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email
-import hashlib
 import itertools
 import tarfile
 import zipfile
@@ -23,6 +22,7 @@ from packaging.utils import (
 from packaging.version import Version
 
 from patchset.errors import PatchsetError
+from patchset.files import sha256
 from patchset.pins import LOCAL
 
 
@@ -95,7 +95,7 @@ def read(path: Path) -> Artifact:
         raise PatchsetError(f"{path} was renamed: its metadata say version {found}")
     if path.suffix == ".whl" and (tag := _build_tag(path)) != _tag_of(path):
         raise PatchsetError(f"{path} was renamed: it has {f'the build tag {tag}' if tag else 'no build tag'} inside")
-    return Artifact(path, version, metadata, hashlib.sha256(path.read_bytes()).hexdigest())
+    return Artifact(path, version, metadata, sha256(path))
 
 
 def scan(folder: Path) -> tuple[list[Artifact], list[Path]]:

@@ -6,7 +6,6 @@ machine that it is written on, so that whoever builds the same files writes the 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from patchset.commits.git import git
 from patchset.dist.artifacts import Artifact
 from patchset.errors import PatchsetError
+from patchset.files import sha256
 from patchset.pins import CONSTRAINTS, RELEASES, ROOT, Release
 from patchset.wheels.fork import fork
 from patchset.wheels.sbom import purl_of
@@ -65,10 +65,7 @@ def _checkout(source: str) -> dict[str, Any]:
 def _pins() -> list[dict[str, Any]]:
     """The files that name what is built, and by what."""
     return [
-        {
-            "name": path.relative_to(ROOT).as_posix(),
-            "digest": {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
-        }
+        {"name": path.relative_to(ROOT).as_posix(), "digest": {"sha256": sha256(path)}}
         for path in (RELEASES, CONSTRAINTS)
     ]
 
@@ -79,7 +76,4 @@ def _sdist(release: Release) -> dict[str, Any]:
 
 def _tree(release: Release) -> dict[str, Any]:
     """The patched tree, which stands for the patches: git's tree id in the SHA-256 format."""
-    return {
-        "name": f"{release.folder} with patches/{release.series}",
-        "digest": {"gitTree": release.tree},
-    }
+    return {"name": f"{release.folder} with patches/{release.series}", "digest": {"gitTree": release.tree}}

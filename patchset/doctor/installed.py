@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import hashlib
 import importlib.metadata
 import json
 import tempfile
@@ -15,9 +13,10 @@ from patchset.doctor import inside
 from patchset.doctor.environment import Environment, folder_of, origin_of, run
 from patchset.doctor.findings import Finding, advice, of_frameworks, of_tagged, of_version
 from patchset.doctor.frameworks import Framework, frameworks, parsed
+from patchset.files import sha256
 from patchset.pins import LOCAL, Release, Wheel
 from patchset.wheels.sbom import SBOM, described
-from patchset.wheels.wheel import write
+from patchset.wheels.wheel import record_digest, write
 
 # What installers add to .dist-info (PEP 376, PEP 610); uv's are named by its own prefix.
 _INSTALLERS = ("INSTALLER", "REQUESTED", "direct_url.json", "uv_build.json", "uv_cache.json")
@@ -100,8 +99,7 @@ def files(installed: importlib.metadata.Distribution, wheel: Wheel | None, pytho
             continue
         data = path.read_bytes() if path.is_file() else b""
         content[name] = data
-        found = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-        if digest and digest != f"sha256={found}":
+        if digest and digest != record_digest(data):
             changed.append(f"{name} ({'changed' if path.is_file() else 'missing'})")
     if changed:
         return [Finding("problem", f"differs from its RECORD: {', '.join(changed)}; install it anew")]
@@ -128,7 +126,7 @@ def _rebuilt(content: dict[str, bytes], wheel: Wheel) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch, wheel.file)
         write(file, content)
-        return hashlib.sha256(file.read_bytes()).hexdigest()
+        return sha256(file)
 
 
 def _at_run_time(python: str, imported: Sequence[str]) -> Iterator[Finding]:

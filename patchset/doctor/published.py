@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from patchset.doctor.findings import Finding
 from patchset.errors import PatchsetError
+from patchset.files import sha256
 from patchset.pins import Release
 
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
@@ -47,7 +47,7 @@ def of_wheel(path: Path, sums: Mapping[str, str]) -> Iterator[Finding]:
         PatchsetError: it cannot be read.
     """
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        found = sha256(path)
     except OSError as error:
         raise PatchsetError(f"cannot read {path}: {error.strerror or error}") from error
     if path.name not in sums:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 from pathlib import Path
 
+from patchset.files import sha256
 from patchset.pins import select
 from patchset.verbs.options import add_json, add_output, add_releases, add_tagged
 from patchset.verbs.printing import print_json, progress
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
 
         wheels = build_wheels(releases, Path(options.output), options.sdist, built, tagged=options.tagged)
     if options.json:
-        print_json([{"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for path in wheels])
+        print_json([{"path": str(path), "sha256": sha256(path)} for path in wheels])
     else:
         print("\n".join(str(wheel) for wheel in wheels))
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from patchset.checks import claims, cyclonedx, other_tools, reproducible
 from patchset.commits.write_back import digest as series_digest
 from patchset.dist import constraints
 from patchset.errors import PatchsetError
+from patchset.files import sha256
 from patchset.pins import Release, find, load, lock, select
 from patchset.series import headers
 from patchset.series.digest import tree_digest
@@ -160,8 +160,7 @@ def _update(releases: list[Release], sdists: Sdists, sdist: str | None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for field, tagged in (("wheel", False), ("tagged_wheel", True)):
             wheels = build_wheels(releases, Path(scratch), sdist, tagged=tagged)
-            digests = [hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels]
-            lock({release.version: {field: digest} for release, digest in zip(releases, digests, strict=True)})
+            lock({release.version: {field: sha256(wheel)} for release, wheel in zip(releases, wheels, strict=True)})
 
 
 def _again(releases: list[Release]) -> list[Release]:

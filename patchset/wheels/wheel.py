@@ -80,7 +80,7 @@ def write(target: Path, content: dict[str, bytes]) -> None:
     # PEP 427 recommends that .dist-info comes last.
     names = sorted(content, key=lambda name: (name.startswith(f"{dist_info}/"), name))
     record = f"{dist_info}/RECORD"
-    lines = [(name, _digest(content[name]), len(content[name])) for name in names]
+    lines = [(name, record_digest(content[name]), len(content[name])) for name in names]
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([*lines, (record, "", "")])
     with ZipFile(target, "w", ZIP_STORED) as new:
@@ -96,6 +96,6 @@ def _dist_info(wheel: Path) -> str:
     return f"{'-'.join(wheel.name.split('-')[:2])}.dist-info"
 
 
-def _digest(data: bytes) -> str:
+def record_digest(data: bytes) -> str:
     """A file's digest as RECORD has it (the wheel format): base64 without the equals signs in the end."""
     return f"sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip('=')}"
