@@ -44,9 +44,8 @@ def _check(patch: Patch, number: int, total: int) -> None:
     forwarded = patch.field("Forwarded") or ""
     if forwarded not in ("no", "not-needed") and not _URL.match(forwarded):
         raise PatchsetError(f"Forwarded must be no, not-needed or an address, not {forwarded!r}")
-    for name, value in patch.fields:
-        if name == "Bug" and not _URL.match(value):
-            raise PatchsetError(f"Bug must be an address, not {value!r}")
+    if wrong := [bug for bug in patch.bugs if not _URL.match(bug)]:
+        raise PatchsetError(f"Bug must be an address, not {wrong[0]!r}")
     try:
         datetime.date.fromisoformat(patch.field("Last-Update") or "")
     except ValueError:
@@ -54,8 +53,7 @@ def _check(patch: Patch, number: int, total: int) -> None:
     if (applied := patch.field("Applied-Upstream")) is not None:
         _check_applied(applied, forwarded)
     _check_diffstat(patch)
-    files = touched(patch)
-    if not any(name.startswith("tests/") for name in files):
+    if not any(name.startswith("tests/") for name in touched(patch)):
         raise PatchsetError("it brings no test")
 
 

@@ -49,6 +49,11 @@ class Patch:
         return next((value for key, value in self.fields if key == name), None)
 
     @property
+    def bugs(self) -> list[str]:
+        """The addresses of upstream's issues that it mends."""
+        return [value for key, value in self.fields if key == "Bug"]
+
+    @property
     def fixed_in(self) -> str | None:
         """The upstream release that has the fix: ``Applied-Upstream: 0.20.0, https://...`` names it first."""
         return (self.field("Applied-Upstream") or "").partition(",")[0] or None

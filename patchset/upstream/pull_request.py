@@ -83,9 +83,8 @@ def _description(patch: Patch) -> str:
 
 
 def _body(request: Request) -> str:
-    bugs = [value for key, value in request.patch.fields if key == "Bug"]
     parts = [_description(request.patch), "Resolves #ISSUE, approved in COMMENT."]
-    parts += [f"See also {bug}." for bug in bugs]
+    parts += [f"See also {bug}." for bug in request.patch.bugs]
     if request.needs:
         parts.append(f"This builds on: {'; '.join(request.needs)}. Only the last commit is new.")
     parts += ["## Tests", _tests(request)]
@@ -117,7 +116,7 @@ def _saves(request: Request) -> bool:
 
 def _issue(request: Request) -> str:
     """What upstream's form for bugs asks for, field by field (.github/ISSUE_TEMPLATE/bug-report.yml)."""
-    bugs = "".join(f"\n\nSee also {value}." for key, value in request.patch.fields if key == "Bug")
+    bugs = "".join(f"\n\nSee also {bug}." for bug in request.patch.bugs)
     failing = "A test that shows it, which fails on the current code:\n\n" if request.outcomes else ""
     command = f"```\n{request.outcomes[0].command}\n```\n\n" if request.outcomes else ""
     return f"""Title: {request.patch.title}

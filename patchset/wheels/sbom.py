@@ -116,7 +116,7 @@ def _patch(patch: Patch) -> dict[str, Any]:
 
 def issues(patch: Patch) -> list[dict[str, Any]]:
     """What a patch mends, as far as upstream has issues for it; else one without an address."""
-    return [_issue(patch, address) for name, address in patch.fields if name == "Bug"] or [_issue(patch, "")]
+    return [_issue(patch, address) for address in patch.bugs or [""]]
 
 
 def _issue(patch: Patch, address: str) -> dict[str, Any]:
