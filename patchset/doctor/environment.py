@@ -54,14 +54,7 @@ class Environment:
         """
         try:
             told: dict[str, Any] = json.loads(run(python, "-c", _ASK))
-            return cls(
-                python,
-                told["path"],
-                Path(told["prefix"]),
-                Path(told["site"]),
-                bool(told["managed"]),
-                bool(told["pip"]),
-            )
+            return cls(python, told["path"], Path(told["prefix"]), Path(told["site"]), told["managed"], told["pip"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise PatchsetError(f"cannot run {python}: {error}") from error
 
