@@ -221,7 +221,12 @@ def main() -> None:
             print(row(cells[-1]), file=sys.stderr, flush=True)
             if arguments.json:  # after each, since the last take long
                 arguments.json.parent.mkdir(parents=True, exist_ok=True)
-                found = {**versions, "python": platform.python_version(), "cells": [vars(cell) for cell in cells]}
+                found = {
+                    "date": time.strftime("%Y-%m-%d"),
+                    **versions,
+                    "python": platform.python_version(),
+                    "cells": [vars(cell) for cell in cells],
+                }
                 arguments.json.write_text(json.dumps(found, indent=1) + "\n")
         for side in sides:
             side.close()

@@ -16,6 +16,7 @@ line by line. Where the environment variable `RESULTS` names a file, the same is
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import platform
@@ -179,7 +180,7 @@ def result_of(counts: Counter[str]) -> str:
 def write(file: Path, stats: dict[str, list[Any]], rows: dict[str, Counter[str]], status: int) -> None:
     """Write what a run came to.
 
-    The object has `peft`, `python`, `torch` and `transformers`: versions; `side`: `stock` or `patched`; `ok`: whether
+    The object has `date`; `peft`, `python`, `torch` and `transformers`: versions; `side`: `stock` or `patched`; `ok`: whether
     each test did as it must, a marked one failing on stock; `outcomes`: number of tests by outcome, and `rows`: the
     same for each row of the contract. `xfailed` are those that failed as their `stock_fails` says.
     """
@@ -189,7 +190,8 @@ def write(file: Path, stats: dict[str, list[Any]], rows: dict[str, Counter[str]]
 
     modules = {module.__name__: module.__version__ for module in (peft, torch, transformers)}
     outcomes = {outcome: len(stats[outcome]) for outcome in OUTCOMES if outcome in stats}
-    found = {"python": platform.python_version(), **modules, "side": installed().side, "ok": status == 0}
+    made = {"date": datetime.date.today().isoformat(), "python": platform.python_version()}
+    found = {**made, **modules, "side": installed().side, "ok": status == 0}
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({**found, "outcomes": outcomes, "rows": rows}, indent=2, sort_keys=True) + "\n")
 

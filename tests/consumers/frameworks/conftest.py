@@ -7,6 +7,7 @@ for the local version, `patched` for the installed one), in which of its trainer
 
 from __future__ import annotations
 
+import datetime
 import importlib.metadata
 import json
 import os
@@ -96,6 +97,7 @@ def described(framework: str) -> dict[str, Any]:
     version = importlib.metadata.version(framework)
     own = [one for one in frameworks(sys.path) if one.name == framework]
     return {
+        "date": datetime.date.today().isoformat(),
         "framework": framework,
         "version": version,
         "pin": str(own[0].pin) if own else "",
