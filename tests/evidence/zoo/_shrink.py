@@ -8,6 +8,8 @@ from typing import Any
 
 from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig
 
+from tests.evidence.zoo._own import CONFIGURATIONS
+
 VOCABULARY = 128
 WIDTH, HEADS, HEAD, INNER = 32, 4, 8, 64
 IMAGE, PATCH = 32, 8  # pixels
@@ -70,22 +72,24 @@ def shrunken(model_type: str, way: str) -> PretrainedConfig:
 # What a configuration leaves open, and a model wants.
 _UNSET = {"prediction_length": 4, "image_token_id": 120, "image_token_index": 120, "audio_token_id": 121}
 _UNSET |= {"vocab_size": VOCABULARY, "num_experts_per_tok": 2}
-# What hangs together in a type's own way.
-_OWN: dict[str, dict[str, Any]] = {"gpt_neo": {"attention_types": [[["global", "local"], 1]]}}
-
 WAYS = ("narrow", "scaled", "short")
 
 
-def _shrink(kind: type[PretrainedConfig], default: PretrainedConfig, way: str) -> PretrainedConfig:
-    values = dict(_OWN.get(kind.model_type, {}))
+def _shrink(
+    kind: type[PretrainedConfig], default: PretrainedConfig, way: str, own: dict[str, Any] | None = None
+) -> PretrainedConfig:
+    values = CONFIGURATIONS.get(kind.model_type, {}) | (own or {})
     parts = getattr(kind, "sub_configs", {})
     for name, value in _defaults(kind).items():
         part = attribute(default, name)
         if part is None and name in parts and parts[name] is not AutoConfig:
             part = parts[name]()  # a tower that is there if it is configured
+        inner = values.get(name)
+        if isinstance(inner, dict) and "model_type" in inner:
+            part = CONFIG_MAPPING[inner["model_type"]]()  # another tower than the default
         if name in parts or isinstance(part, PretrainedConfig):
             if isinstance(part, PretrainedConfig):
-                values[name] = _shrink(type(part), part, way)
+                values[name] = _shrink(type(part), part, way, inner if isinstance(inner, dict) else None)
             continue
         if name in values:
             continue
@@ -100,6 +104,9 @@ def _shrink(kind: type[PretrainedConfig], default: PretrainedConfig, way: str) -
     except TypeError:  # before transformers 5 some take their parts as mappings alone
         made = kind(**{name: v.to_dict() if isinstance(v, PretrainedConfig) else v for name, v in values.items()})
     _settle(made)
+    stages = attribute(default, "stage_names")
+    if stages and stages == attribute(made, "stage_names") and "out_features" not in values:
+        made.out_features = attribute(default, "out_features")  # what its user wants of a backbone
     return made
 
 

@@ -1,0 +1,83 @@
+"""What single types want: values of their configurations, where the general rules do not hang together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_STAGES = ["stage1", "stage2", "stage3", "stage4"]
+# A backbone, where the default one is another package's.
+_RESNET = {"model_type": "resnet", "out_features": ["stage4"]}
+
+# Type -> values; a mapping goes to the part with that name, and `model_type` in it makes the part another than the default.
+CONFIGURATIONS: dict[str, dict[str, Any]] = {
+    "chameleon": {
+        "vocabulary_map": {"<image>": 100}
+        | {f"IMGIMG{letter}Z": 101 + number for number, letter in enumerate("ABCDEFGH")}
+    },
+    "conditional_detr": {"backbone_config": _RESNET},
+    "cvt": {"depth": [1, 2, 3], "drop_path_rate": [0.0, 0.0, 0.0]},
+    "dab-detr": {"backbone_config": _RESNET},
+    "dbrx": {"attn_config": {"rope_theta": 10000.0, "clip_qkv": 8.0}},
+    "deformable_detr": {"backbone_config": {"model_type": "resnet", "out_features": _STAGES[1:]}},
+    "depth_pro": {
+        "patch_size": 32,
+        "fusion_hidden_size": 32,
+        "image_model_config": {"image_size": 32},
+        "patch_model_config": {"image_size": 32},
+        "fov_model_config": {"image_size": 32},
+    },
+    "detr": {"backbone_config": _RESNET},
+    "dots1": {"n_routed_experts": 4, "n_shared_experts": 1},
+    "esm": {"pad_token_id": 1, "mask_token_id": 2, "vocab_size": 33},
+    "fast_vlm": {"vision_config": {"model_type": "resnet", "hidden_size": 256}},
+    "fun_asr_nano": {"adaptor_config": {"intermediate_size": 8}},
+    "gemma3n": {"vision_config": {"model_type": "resnet", "hidden_size": 256, "vocab_size": 8, "vocab_offset": 100}},
+    "gemma3n_text": {"num_kv_shared_layers": 0},
+    "gemma4_assistant": {
+        "text_config": {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0, "num_kv_shared_layers": 2}
+    },
+    "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
+    "granite_speech5_encoder": {"subsample_layers": [0]},
+    "hgnet_v2": {"stem_channels": [3, 4, 6]},
+    "hunyuan_v1_dense": {"head_dim": 8},
+    "hunyuan_v1_moe": {"head_dim": 8},
+    "hunyuan_vl_text": {"head_dim": 8},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
+    "mamba2": {"num_heads": 8, "head_dim": 8, "hidden_size": 32, "n_groups": 1},
+    "mimi": {"upsample_groups": 32},
+    "mimi_decoder": {"upsample_groups": 32},
+    "ministral": {"head_dim": 8},
+    "molmo2": {"adapter_config": {"vision_feature_layer": [-1, -2]}},
+    "moonshine_streaming": {"num_key_value_heads": 4},
+    "muse_spark_audio": {"num_hidden_layers": 4},
+    "nemotron": {"head_dim": 8, "num_key_value_heads": 2},
+    "nemotron_h_omni": {"vision_config": {"video_temporal_patch_size": 2}},
+    "omdet-turbo": {"backbone_config": {"model_type": "swin", "out_features": _STAGES[1:]}},
+    "pe_video_encoder": {"vision_config": {"model_type": "vit"}},
+    "perceiver": {"d_latents": 32, "d_model": 32, "num_self_attends_per_block": 2},
+    "perception_lm": {"vision_config": {"model_type": "siglip_vision_model", "model_args": {"embed_dim": 32}}},
+    "pocket_tts_audio_tokenizer_decoder": {"upsample_groups": 32},
+    "pp_doclayout_v2": {"class_thresholds": [0.5, 0.5], "class_order": [0, 1]},
+    "pp_doclayout_v3": {"x4_feat_dim": 16},
+    "pvt": {"image_size": 32},
+    "seggpt": {
+        "image_size": [64, 32],
+        "pretrain_image_size": 32,
+        "merge_index": 0,
+        "intermediate_hidden_state_indices": [0, 1],
+    },
+    "t5gemma2_encoder": {"text_config": {"dropout_rate": 0.0}},
+    "table-transformer": {"backbone_config": _RESNET},
+    "tvp": {"max_img_size": 64, "visual_prompt_size": 8},
+    "vibevoice_acoustic_tokenizer": {"num_filters": 4, "depths": [1] * 7},
+    "vibevoice_acoustic_tokenizer_decoder": {"num_filters": 4, "depths": [1] * 7},
+    "vibevoice_acoustic_tokenizer_encoder": {"num_filters": 4, "depths": [1] * 7},
+    "wav2vec2-bert": {"feature_projection_input_dim": 80},
+    "xmod": {"default_language": "en_XX"},
+    "zamba": {
+        "num_hidden_layers": 3,
+        "layers_block_type": ["linear_attention", "hybrid", "hybrid"],
+        "n_mamba_heads": 2,
+    },
+    "zamba2": {"layers_block_type": ["linear_attention", "hybrid"], "n_mamba_heads": 8},
+}
