@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
-from tests.evidence.zoo._shrink import attribute
+from tests.evidence.zoo._own_inputs import INPUTS
+from tests.evidence.zoo._shrink import BATCH, LENGTH, attribute
 
-BATCH, LENGTH, SOUND, FRAMES = 2, 8, 4000, 4
+SOUND, FRAMES = 4000, 4
 Inputs = dict[str, Any]
 # Inputs of a kind, as the types name them.
 TEXT = ("input_ids",)
@@ -81,7 +82,8 @@ class Recipe:
                     made[name] = value
         if "use_cache" in self.signature:
             made["use_cache"] = False
-        return made
+        made |= INPUTS.get(self.config.model_type, lambda recipe: {})(self)
+        return {name: value for name, value in made.items() if value is not None}
 
     @property
     def vocabulary(self) -> int:
@@ -113,7 +115,7 @@ class Recipe:
     def image(self) -> Tensor | None:
         side, channels = self.sizes["image"], self.sizes["channels"]
         high, wide = self.sizes.get("height", side), self.sizes.get("width", side)
-        if "image_grid_thw" in self.signature or "image_grid_hws" in self.signature:
+        if self.signature.keys() & {"image_grid_thw", "image_grid_hws", "grid_thw"}:
             return self.patches()
         if "image_position_ids" in self.signature or "pixel_position_ids" in self.signature:
             return self.patches().unflatten(0, (BATCH, 16))
