@@ -12,6 +12,11 @@ _ORDER = (
     "IMAGE_CLASSIFICATION", "VIDEO_CLASSIFICATION", "AUDIO_CLASSIFICATION", "TIME_SERIES_PREDICTION",
     "PRETRAINING",
 )  # fmt: skip
+# The whole model, where the mappings above have a part of it only, with another configuration.
+_WHOLE = {
+    "musicgen": "MusicgenForConditionalGeneration",
+    "musicgen_melody": "MusicgenMelodyForConditionalGeneration",
+}
 
 
 def types() -> list[str]:
@@ -22,7 +27,7 @@ def types() -> list[str]:
 def classes(model_type: str) -> list[str]:
     """Names of a type's model classes, three to try first and the bare one."""
     mappings = [f"MODEL_FOR_{task}_MAPPING_NAMES" for task in _ORDER] + ["MODEL_MAPPING_NAMES"]
-    found = []
+    found = [_WHOLE[model_type]] if model_type in _WHOLE else []
     for mapping in mappings:
         names = getattr(modeling_auto, mapping, {}).get(model_type, ())
         found += [names] if isinstance(names, str) else list(names)

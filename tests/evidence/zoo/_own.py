@@ -7,6 +7,12 @@ from typing import Any
 _STAGES = ["stage1", "stage2", "stage3", "stage4"]
 # A backbone, where the default one is another package's.
 _RESNET = {"model_type": "resnet", "out_features": ["stage4"]}
+# Kernel, stride and padding of each convolution of a block.
+_INTRACLASS: dict[str, list[Any]] = {"reduce_channel": [1, 1, 0], "return_channel": [1, 1, 0]}
+for _name, _size in (("long", 7), ("mid", 5), ("short", 3)):
+    _INTRACLASS[f"vertical_long_to_small_conv_{_name}ratio"] = [[_size, 1], 1, [_size // 2, 0]]
+    _INTRACLASS[f"horizontal_small_to_long_conv_{_name}ratio"] = [[1, _size], 1, [0, _size // 2]]
+    _INTRACLASS[f"symmetric_conv_long_{_name}ratio"] = [_size, 1, _size // 2]
 
 # Type -> values; a mapping goes to the part with that name, and `model_type` in it makes the part another than the default.
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
@@ -22,16 +28,11 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "dbrx": {"attn_config": {"rope_theta": 10000.0, "clip_qkv": 8.0}},
     "deepseek_ocr2_text": {"mlp_layer_types": ["dense", "sparse"], "num_experts_per_tok": 2},
     "deformable_detr": {"backbone_config": {"model_type": "resnet", "out_features": _STAGES[1:]}},
-    "depth_pro": {
-        "patch_size": 32,
-        "fusion_hidden_size": 32,
-        "image_model_config": {"image_size": 32},
-        "patch_model_config": {"image_size": 32},
-        "fov_model_config": {"image_size": 32},
-    },
+    "depth_pro": {"patch_size": 32, "fusion_hidden_size": 32, "intermediate_hook_ids": [1, 0]} | dict.fromkeys(("image_model_config", "patch_model_config", "fov_model_config"), {"image_size": 32}),
     "detr": {"backbone_config": _RESNET},
     "diffusion_gemma_text": {"num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 32},
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1},
+    "dots3_note_text": dict.fromkeys(("num_attention_heads", "num_key_value_heads", "swa_num_attention_heads", "swa_num_key_value_heads"), 4),
     "esm": {"pad_token_id": 1, "mask_token_id": 2, "vocab_size": 33},
     "fast_vlm": {"vision_config": {"model_type": "resnet", "hidden_size": 256}},
     "fun_asr_nano": {"adaptor_config": {"intermediate_size": 8}},
@@ -46,6 +47,8 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "hunyuan_v1_moe": {"head_dim": 8},
     "hunyuan_vl_text": {"head_dim": 8},
     "hy_v4_vl_text": {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]}},
+    "instructblipvideo": {"video_token_index": 120, "num_query_tokens": 2},
+    "kimi_k25_vision": {"pos_emb_height": 8, "pos_emb_width": 8},
     "kosmos-2": {"latent_query_num": 4},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
     "lw_detr": {"projector_scale_factors": [1.0]},
@@ -61,16 +64,17 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "muse_spark_audio": {"num_hidden_layers": 4},
     "nemotron": {"head_dim": 8, "num_key_value_heads": 2},
     "nemotron_h_omni": {"vision_config": {"video_temporal_patch_size": 2}},
-    "omdet-turbo": {"backbone_config": {"model_type": "swin", "out_features": _STAGES[1:]}, "encoder_in_channels": [48, 96, 192]},
+    "omdet-turbo": {"backbone_config": {"model_type": "swin", "out_features": _STAGES[1:]}, "encoder_in_channels": [48, 96, 192], "apply_layernorm_after_vision_backbone": False},
     "pe_video_encoder": {"vision_config": {"model_type": "vit"}},
     "perceiver": {"d_latents": 32, "d_model": 32, "num_self_attends_per_block": 2},
     "perception_lm": {"vision_config": {"model_type": "siglip_vision_model", "model_args": {"embed_dim": 32}}},
     "pocket_tts_audio_tokenizer_decoder": {"upsample_groups": 32, "num_filters": 8},
     "pp_doclayout_v2": {"class_thresholds": [0.5, 0.5], "class_order": [0, 1]},
     "pp_doclayout_v3": {"x4_feat_dim": 16},
-    "pvt": {"image_size": 32, "patch_sizes": [4, 2, 2, 2]},
-    "qwen3_omni_moe_talker_text": {"shared_expert_intermediate_size": 32},
-    "qwen4_exp_text": {"layer_types": ["linear_attention", "full_attention"]},
+    "pp_ocrv5_server_det": {"intraclass_block_config": _INTRACLASS},
+    "pp_ocrv6_medium_det": {"intraclass_block_config": _INTRACLASS},
+    "pvt": {"image_size": 32, "patch_sizes": [4, 2, 2, 2], "num_encoder_blocks": 4},
+    "qwen4_exp_text": {"layer_types": ["linear_attention", "indexed_attention"], "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8, "indexer_budget": 8, "indexer_compress_ratio": 2},
     "seggpt": {
         "image_size": [64, 32],
         "pretrain_image_size": 32,

@@ -60,7 +60,7 @@ INPUTS: dict[str, Callable[[Recipe], dict[str, Any]]] = {
         "audio_mel_mask": torch.zeros(BATCH, 32, dtype=torch.bool),
     },
     "idefics": lambda r: _if(r, "image", pixel_values=_images(r, 1), image_attention_mask=_ones(LENGTH, 1)),
-    "instructblipvideo": lambda r: _if(r, "image", pixel_values=_images(r, 4)),
+    "instructblipvideo": lambda r: {"pixel_values": _images(r, 4), "input_ids": torch.cat([torch.full((BATCH, 8), 120), r.ids()], dim=1), "attention_mask": _ones(8 + LENGTH)},
     "kosmos-2": lambda r: _if(r, "image", image_embeds_position_mask=(torch.arange(LENGTH) < 4).expand(BATCH, -1)),
     "kyutai_speech_to_text": lambda r: {"input_ids": _ids(LENGTH, r.config.num_codebooks + 1)},
     "lxmert": lambda r: {"visual_feats": _rand(4, r.config.visual_feat_dim), "visual_pos": _rand(4, 4)},
@@ -114,7 +114,7 @@ INPUTS: dict[str, Callable[[Recipe], dict[str, Any]]] = {
     "inkling2_vision": lambda r: {"pixel_values": torch.rand(4 * BATCH, 16, 16, 3), "image_grid_thw": torch.tensor([[1, 2, 2]] * BATCH)},
     "kimi_k25_vision": lambda r: {"pixel_values": torch.rand(16 * BATCH, 3, r.config.patch_size, r.config.patch_size)},
     "depth_pro": lambda r: {"pixel_values": _rand(3, 128, 128)},
-    "pp_ocrv5_server_rec": lambda r: {"pixel_values": _rand(3, 48, 320)},
-    "pp_ocrv5_mobile_rec": lambda r: {"pixel_values": _rand(3, 48, 320)},
+    "pp_ocrv5_server_rec": lambda r: {"pixel_values": _rand(3, 96, 160)},
+    "pp_ocrv5_mobile_rec": lambda r: {"pixel_values": _rand(3, 96, 160)},
     "tvp": lambda r: {"pixel_values": torch.rand(1, 2, 3, 64, 64), "input_ids": r.ids()[:1], "attention_mask": None},
 }  # fmt: skip
