@@ -7,6 +7,11 @@ from typing import Any
 _STAGES = ["stage1", "stage2", "stage3", "stage4"]
 # A backbone, where the default one is another package's.
 _RESNET = {"model_type": "resnet", "out_features": ["stage4"]}
+_PYRAMID = [[16, 16], [8, 8], [4, 4]]
+_EFFICIENTNET = {
+    "in_channels": [32, 16, 24, 40, 80, 112, 192],
+    "out_channels": [16, 24, 40, 80, 112, 192, 320],
+}
 # Kernel, stride and padding of each convolution of a block.
 _INTRACLASS: dict[str, list[Any]] = {"reduce_channel": [1, 1, 0], "return_channel": [1, 1, 0]}
 for _name, _size in (("long", 7), ("mid", 5), ("short", 3)):
@@ -16,6 +21,8 @@ for _name, _size in (("long", 7), ("mid", 5), ("short", 3)):
 
 # Type -> values; a mapping goes to the part with that name, and `model_type` in it makes the part another than the default.
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
+    "align_vision_model": {"image_size": 32, "width_coefficient": 0.25, "depth_coefficient": 1.0, "hidden_dim": 320, "num_block_repeats": [1] * 7} | _EFFICIENTNET,
+    "apertus1p5": {"image_token_offset": 60, "audio_token_offset": 68, "vision_config": {"codebook_size": 8}, "audio_config": {"codebook_size": 8}},
     "blt": {"encoder_hash_byte_group_vocab": 100, "encoder_config": {"hidden_size_global": 32}, "decoder_config": {"hidden_size_global": 32}},
     "chameleon": {
         "vocabulary_map": {"<image>": 100}
@@ -33,14 +40,19 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "diffusion_gemma_text": {"num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 32},
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1},
     "dots3_note_text": dict.fromkeys(("num_attention_heads", "num_key_value_heads", "swa_num_attention_heads", "swa_num_key_value_heads"), 4),
+    "efficientnet": {"image_size": 32, "width_coefficient": 0.25, "depth_coefficient": 1.0, "hidden_dim": 320, "num_block_repeats": [1] * 7} | _EFFICIENTNET,
+    "emu3": {"vocabulary_map": {"<image>": 120, "<|extra_200|>": 99} | {f"<|visual token {number:06}|>": 100 + number for number in range(8)}},
+    "emu3_vqgan": {"base_channels": 32, "channel_multiplier": [1, 1], "num_res_blocks": 1, "codebook_size": 8},
+    "ernie4_5_vl_moe_text": {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}},
     "esm": {"pad_token_id": 1, "mask_token_id": 2, "vocab_size": 33},
     "fast_vlm": {"vision_config": {"model_type": "resnet", "hidden_size": 256}},
+    "fastspeech2_conformer_hifigan": {"upsample_initial_channel": 32, "upsample_rates": [2, 2], "upsample_kernel_sizes": [4, 4], "resblock_kernel_sizes": [3], "resblock_dilation_sizes": [[1]]},
     "fun_asr_nano": {"adaptor_config": {"intermediate_size": 8}},
     "gemma3n_text": {"num_kv_shared_layers": 0},
     "gemma4_assistant": {"text_config": {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0, "num_hidden_layers": 2, "num_kv_shared_layers": 2}},
     "gemma4_audio": {"subsampling_conv_channels": [128, 4]},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
-    "granite4_vision": {"deepstack_layer_map": [[-1, 0]], "spatial_target_layers": [1], "downsample_rate": "1/2"},
+    "granite4_vision": {"deepstack_layer_map": [[-1, 0]], "spatial_target_layers": [1], "downsample_rate": "1/2", "vision_config": {"hidden_size": 64}},
     "granite_speech5_encoder": {"subsample_layers": [0]},
     "hgnet_v2": {"stem_channels": [3, 4, 6]},
     "hunyuan_v1_dense": {"head_dim": 8},
@@ -51,6 +63,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "kimi_k25_vision": {"pos_emb_height": 8, "pos_emb_width": 8},
     "kosmos-2": {"latent_query_num": 4},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
+    "lightglue": {"keypoint_detector_config": {"max_keypoints": 8}},
     "lw_detr": {"projector_scale_factors": [1.0]},
     "lw_detr_vit": {"num_windows": 4},
     "mamba2": {"num_heads": 8, "head_dim": 8, "hidden_size": 32, "n_groups": 1},
@@ -64,27 +77,38 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "muse_spark_audio": {"num_hidden_layers": 4},
     "nemotron": {"head_dim": 8, "num_key_value_heads": 2},
     "nemotron_h_omni": {"vision_config": {"video_temporal_patch_size": 2}},
-    "omdet-turbo": {"backbone_config": {"model_type": "swin", "out_features": _STAGES[1:]}, "encoder_in_channels": [48, 96, 192], "apply_layernorm_after_vision_backbone": False},
+    "neucodec": {"quantization_dim": 64},
+    "omdet-turbo": {"backbone_config": {"model_type": "swin", "out_features": _STAGES[1:]}, "encoder_in_channels": [48, 96, 192], "apply_layernorm_after_vision_backbone": False, "text_projection_in_dim": 32, "text_projection_out_dim": 32},
     "pe_video_encoder": {"vision_config": {"model_type": "vit"}},
     "perceiver": {"d_latents": 32, "d_model": 32, "num_self_attends_per_block": 2},
     "perception_lm": {"vision_config": {"model_type": "siglip_vision_model", "model_args": {"embed_dim": 32}}},
     "pocket_tts_audio_tokenizer_decoder": {"upsample_groups": 32, "num_filters": 8},
     "pp_doclayout_v2": {"class_thresholds": [0.5, 0.5], "class_order": [0, 1]},
     "pp_doclayout_v3": {"x4_feat_dim": 16},
-    "pp_ocrv5_server_det": {"intraclass_block_config": _INTRACLASS},
-    "pp_ocrv6_medium_det": {"intraclass_block_config": _INTRACLASS},
+    "pp_ocrv5_server_det": {"intraclass_block_config": _INTRACLASS, "kernel_list": [3, 2, 2], "scale_factor_list": [1, 2, 4, 8], "backbone_config": {"out_features": _STAGES}},
+    "pp_ocrv6_medium_det": {"intraclass_block_config": _INTRACLASS, "kernel_list": [3, 2, 2], "scale_factor_list": [1, 2, 4, 8], "backbone_config": {"out_features": _STAGES}},
+    "pp_ocrv6_small_det": {"backbone_config": {"out_features": _STAGES}},
     "pvt": {"image_size": 32, "patch_sizes": [4, 2, 2, 2], "num_encoder_blocks": 4},
     "qwen4_exp_text": {"layer_types": ["linear_attention", "indexed_attention"], "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8, "indexer_budget": 8, "indexer_compress_ratio": 2},
+    "sam2": {"prompt_encoder_config": {"image_size": 64, "patch_size": 16}},
+    "sam2_hiera_det_model": {"hidden_size": 8, "image_size": [64, 64], "blocks_per_stage": [1] * 4, "embed_dim_per_stage": [8, 16, 32, 64], "window_size_per_stage": [2] * 4, "global_attention_blocks": [2]},
+    "sam2_vision_model": {"backbone_channel_list": [64, 32, 16, 8], "backbone_feature_sizes": _PYRAMID},
+    "sam3_vision_model": {"backbone_feature_sizes": _PYRAMID},
+    "sam_hq_mask_decoder": {"vit_dim": 32},
+    "sam_hq_vision_model": {"output_channels": 32, "num_pos_feats": 16, "global_attn_indexes": [1]},
+    "sam_vision_model": {"output_channels": 32, "num_pos_feats": 16, "global_attn_indexes": [1]},
     "seggpt": {
         "image_size": [64, 32],
         "pretrain_image_size": 32,
         "merge_index": 0,
         "intermediate_hidden_state_indices": [0, 1],
     },
+    "step3p5": {"sliding_window": 16},
     "swin": {"embed_dim": 24},
     "t5gemma2_encoder": {"text_config": {"dropout_rate": 0.0}},
     "table-transformer": {"backbone_config": _RESNET},
-    "tipsv2_dpt": {"backbone_config": {"num_hidden_layers": 4, "out_indices": [1, 2, 3, 4]}, "neck_hidden_sizes": [8] * 4},
+    "textnet": {"stem_out_channels": 8, "image_size": [64, 64]},
+    "tipsv2_dpt": {"backbone_config": {"num_hidden_layers": 4, "out_indices": [1, 2, 3, 4], "reshape_hidden_states": False}, "neck_hidden_sizes": [8] * 4},
     "tvp": {"max_img_size": 64, "visual_prompt_size": 8, "num_frames": 2},
     "uvdoc": {"backbone_config": {"out_features": [f"stage{number}" for number in range(1, 7)]}, "bridge_connector": [128, 128]},
     "vibevoice_acoustic_tokenizer": {"num_filters": 4, "depths": [1] * 7},
@@ -93,7 +117,9 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "wav2vec2-bert": {"feature_projection_input_dim": 80},
     "wavtokenizer": {"codebook_dim": 32},
     "wavtokenizer_encoder": {"codebook_dim": 32},
+    "xcodec2": {"quantization_dim": 64},
     "xmod": {"default_language": "en_XX"},
+    "yolos": {"image_size": [32, 32]},
     "zamba": {
         "num_hidden_layers": 3,
         "layers_block_type": ["linear_attention", "hybrid", "hybrid"],

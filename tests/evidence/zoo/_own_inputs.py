@@ -117,4 +117,10 @@ INPUTS: dict[str, Callable[[Recipe], dict[str, Any]]] = {
     "pp_ocrv5_server_rec": lambda r: {"pixel_values": _rand(3, 96, 160)},
     "pp_ocrv5_mobile_rec": lambda r: {"pixel_values": _rand(3, 96, 160)},
     "tvp": lambda r: {"pixel_values": torch.rand(1, 2, 3, 64, 64), "input_ids": r.ids()[:1], "attention_mask": None},
+    "lightglue": lambda r: {"pixel_values": _rand(2, 3, 32, 32)},
+    "musicgen": lambda r: {"decoder_input_ids": torch.randint(3, 8, (4 * BATCH, LENGTH))},
+    "musicgen_melody": lambda r: {"decoder_input_ids": torch.randint(3, 8, (4 * BATCH, LENGTH)), **_if(r, "audio", input_features=_rand(LENGTH, 12))},
+    "ernie4_5_vl_moe": lambda r: _if(r, "video", pixel_values_videos=r.patches().repeat(2, 1), video_grid_thw=torch.tensor([[2, 4, 4]] * BATCH)),
+    "qwen2_5_omni_thinker": lambda r: _if(r, "audio", feature_attention_mask=_ones(r.mel().shape[-1])),
+    "qwen3_omni_moe_thinker": lambda r: _if(r, "audio", feature_attention_mask=_ones(r.mel().shape[-1])),
 }  # fmt: skip

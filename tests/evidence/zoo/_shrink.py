@@ -109,7 +109,8 @@ def _shrink(
         made = kind(**values)
     except TypeError:  # before transformers 5 some take their parts as mappings alone
         made = kind(**{name: v.to_dict() if isinstance(v, PretrainedConfig) else v for name, v in values.items()})
-    _settle(made)
+    if "rope_parameters" not in values:
+        _settle(made)
     stages = attribute(default, "stage_names")
     if stages and stages == attribute(made, "stage_names") and "out_features" not in values:
         made.out_features = attribute(default, "out_features")  # what its user wants of a backbone
