@@ -7,6 +7,11 @@ from typing import Any
 _STAGES = ["stage1", "stage2", "stage3", "stage4"]
 # A backbone, where the default one is another package's.
 _RESNET = {"model_type": "resnet", "out_features": ["stage4"]}
+# For each block its kernel, channels in and out, stride, and whether it squeezes.
+_LCNET = {
+    "stem_channels": [3, 4, 8],
+    "block_configs": [[[3, 8, 8, 1, True]], [[3, 8, 16, 2, False]], [[3, 16, 32, 2, False]], [[3, 32, 64, 2, True]]],
+}
 _PYRAMID = [[16, 16], [8, 8], [4, 4]]
 _EFFICIENTNET = {
     "in_channels": [32, 16, 24, 40, 80, 112, 192],
@@ -21,8 +26,10 @@ for _name, _size in (("long", 7), ("mid", 5), ("short", 3)):
 
 # Type -> values; a mapping goes to the part with that name, and `model_type` in it makes the part another than the default.
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
+    "align": {"projection_dim": 80},
     "align_vision_model": {"image_size": 32, "width_coefficient": 0.25, "depth_coefficient": 1.0, "hidden_dim": 320, "num_block_repeats": [1] * 7} | _EFFICIENTNET,
     "apertus1p5": {"image_token_offset": 60, "audio_token_offset": 68, "vision_config": {"codebook_size": 8}, "audio_config": {"codebook_size": 8}},
+    "apertus1p5_vision_tokenizer": {"base_channels": 32, "channel_multiplier": [1, 1], "num_res_blocks": 1},
     "blt": {"encoder_hash_byte_group_vocab": 100, "encoder_config": {"hidden_size_global": 32}, "decoder_config": {"hidden_size_global": 32}},
     "chameleon": {
         "vocabulary_map": {"<image>": 100}
@@ -40,6 +47,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "diffusion_gemma_text": {"num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 32},
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1},
     "dots3_note_text": dict.fromkeys(("num_attention_heads", "num_key_value_heads", "swa_num_attention_heads", "swa_num_key_value_heads"), 4),
+    "dots3_note_vision_encoder": {"pyramid_num_routed": [0, 4]},
     "efficientnet": {"image_size": 32, "width_coefficient": 0.25, "depth_coefficient": 1.0, "hidden_dim": 320, "num_block_repeats": [1] * 7} | _EFFICIENTNET,
     "emu3": {"vocabulary_map": {"<image>": 120, "<|extra_200|>": 99} | {f"<|visual token {number:06}|>": 100 + number for number in range(8)}},
     "emu3_vqgan": {"base_channels": 32, "channel_multiplier": [1, 1], "num_res_blocks": 1, "codebook_size": 8},
@@ -86,12 +94,14 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "pp_doclayout_v2": {"class_thresholds": [0.5, 0.5], "class_order": [0, 1]},
     "pp_doclayout_v3": {"x4_feat_dim": 16},
     "pp_ocrv5_server_det": {"intraclass_block_config": _INTRACLASS, "kernel_list": [3, 2, 2], "scale_factor_list": [1, 2, 4, 8], "backbone_config": {"out_features": _STAGES}},
-    "pp_ocrv6_medium_det": {"intraclass_block_config": _INTRACLASS, "kernel_list": [3, 2, 2], "scale_factor_list": [1, 2, 4, 8], "backbone_config": {"out_features": _STAGES}},
-    "pp_ocrv6_small_det": {"backbone_config": {"out_features": _STAGES}},
+    "pp_ocrv6_medium_det": {"intraclass_block_config": _INTRACLASS, "kernel_list": [3, 2, 2], "scale_factor_list": [1, 2, 4, 8], "backbone_config": {"out_features": _STAGES} | _LCNET},
+    "pp_ocrv6_small_det": {"backbone_config": {"out_features": _STAGES} | _LCNET, "layer_list_out_channels": [8, 16, 32, 64]},
     "pvt": {"image_size": 32, "patch_sizes": [4, 2, 2, 2], "num_encoder_blocks": 4},
+    "qwen2_5_omni_thinker": {"vision_start_token_id": 118},
+    "qwen2_5_omni_vision_encoder": {"window_size": 32},
     "qwen4_exp_text": {"layer_types": ["linear_attention", "indexed_attention"], "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8, "indexer_budget": 8, "indexer_compress_ratio": 2},
     "sam2": {"prompt_encoder_config": {"image_size": 64, "patch_size": 16}},
-    "sam2_hiera_det_model": {"hidden_size": 8, "image_size": [64, 64], "blocks_per_stage": [1] * 4, "embed_dim_per_stage": [8, 16, 32, 64], "window_size_per_stage": [2] * 4, "global_attention_blocks": [2]},
+    "sam2_hiera_det_model": {"hidden_size": 8, "image_size": [64, 64], "blocks_per_stage": [1, 1, 2, 1], "embed_dim_per_stage": [8, 16, 32, 64], "window_size_per_stage": [2] * 4, "global_attention_blocks": [3]},
     "sam2_vision_model": {"backbone_channel_list": [64, 32, 16, 8], "backbone_feature_sizes": _PYRAMID},
     "sam3_vision_model": {"backbone_feature_sizes": _PYRAMID},
     "sam_hq_mask_decoder": {"vit_dim": 32},

@@ -40,6 +40,16 @@ def _if(recipe: Recipe, kind: str, **values: Any) -> dict[str, Any]:
     return values if kind in recipe.kinds else {}
 
 
+def _shared(recipe: Recipe) -> dict[str, Any]:
+    """Keys and values that the main model of an assistant has made, for each kind of layer."""
+    text = recipe.config.text_config
+    states = {}
+    for kind in ("full_attention", "sliding_attention"):
+        layer = text.per_layer_config[text.layer_types.index(kind)] if kind in text.layer_types else text
+        states[kind] = (_rand(layer.num_key_value_heads, LENGTH, layer.head_dim),) * 2
+    return {"inputs_embeds": _rand(LENGTH, 2 * recipe.config.backbone_hidden_size), "shared_kv_states": states}
+
+
 # Type -> what is added to the inputs that every type gets, or put in their place; None takes one away.
 INPUTS: dict[str, Callable[[Recipe], dict[str, Any]]] = {
     "decision_transformer": lambda r: {
@@ -123,4 +133,6 @@ INPUTS: dict[str, Callable[[Recipe], dict[str, Any]]] = {
     "ernie4_5_vl_moe": lambda r: _if(r, "video", pixel_values_videos=r.patches().repeat(2, 1), video_grid_thw=torch.tensor([[2, 4, 4]] * BATCH)),
     "qwen2_5_omni_thinker": lambda r: _if(r, "audio", feature_attention_mask=_ones(r.mel().shape[-1])),
     "qwen3_omni_moe_thinker": lambda r: _if(r, "audio", feature_attention_mask=_ones(r.mel().shape[-1])),
+    "gemma4_assistant": lambda r: _shared(r),
+    "gemma4_unified_assistant": lambda r: _shared(r),
 }  # fmt: skip
