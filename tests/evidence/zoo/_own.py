@@ -27,40 +27,94 @@ for _name, _size in (("long", 7), ("mid", 5), ("short", 3)):
 # Type -> values; a mapping goes to the part with that name, and `model_type` in it makes the part another than the default.
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "align": {"projection_dim": 80},
-    "align_vision_model": {"image_size": 32, "width_coefficient": 0.25, "depth_coefficient": 1.0, "hidden_dim": 320, "num_block_repeats": [1] * 7} | _EFFICIENTNET,
-    "apertus1p5": {"image_token_offset": 60, "audio_token_offset": 68, "vision_config": {"codebook_size": 8}, "audio_config": {"codebook_size": 8}},
+    "align_vision_model": {
+        "image_size": 32,
+        "width_coefficient": 0.25,
+        "depth_coefficient": 1.0,
+        "hidden_dim": 320,
+        "num_block_repeats": [1] * 7,
+    }
+    | _EFFICIENTNET,
+    "apertus1p5": {
+        "image_token_offset": 60,
+        "audio_token_offset": 68,
+        "vision_config": {"codebook_size": 8},
+        "audio_config": {"codebook_size": 8},
+    },
     "apertus1p5_vision_tokenizer": {"base_channels": 32, "channel_multiplier": [1, 1], "num_res_blocks": 1},
-    "blt": {"encoder_hash_byte_group_vocab": 100, "encoder_config": {"hidden_size_global": 32}, "decoder_config": {"hidden_size_global": 32}},
+    "blt": {
+        "encoder_hash_byte_group_vocab": 100,
+        "encoder_config": {"hidden_size_global": 32},
+        "decoder_config": {"hidden_size_global": 32},
+    },
     "chameleon": {
         "vocabulary_map": {"<image>": 100}
         | {f"IMGIMG{letter}Z": 101 + number for number, letter in enumerate("ABCDEFGH")}
     },
-    "cohere_compass_text": {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]}}},
+    "cohere_compass_text": {
+        "rope_parameters": {
+            "full_attention": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]}
+        }
+    },
     "conditional_detr": {"backbone_config": _RESNET},
     "cvt": {"depth": [1, 2, 3], "drop_path_rate": [0.0, 0.0, 0.0]},
     "dab-detr": {"backbone_config": _RESNET},
     "dbrx": {"attn_config": {"rope_theta": 10000.0, "clip_qkv": 8.0}},
     "deepseek_ocr2_text": {"mlp_layer_types": ["dense", "sparse"], "num_experts_per_tok": 2},
     "deformable_detr": {"backbone_config": {"model_type": "resnet", "out_features": _STAGES[1:]}},
-    "depth_pro": {"patch_size": 32, "fusion_hidden_size": 32, "intermediate_hook_ids": [1, 0]} | dict.fromkeys(("image_model_config", "patch_model_config", "fov_model_config"), {"image_size": 32}),
+    "depth_pro": {"patch_size": 32, "fusion_hidden_size": 32, "intermediate_hook_ids": [1, 0]}
+    | {f"{part}_model_config": {"image_size": 32} for part in ("image", "patch", "fov")},
     "detr": {"backbone_config": _RESNET},
     "diffusion_gemma_text": {"num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 32},
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1},
-    "dots3_note_text": dict.fromkeys(("num_attention_heads", "num_key_value_heads", "swa_num_attention_heads", "swa_num_key_value_heads"), 4),
-    "dots3_note_vision_encoder": {"pyramid_num_routed": [0, 4]},
-    "efficientnet": {"image_size": 32, "width_coefficient": 0.25, "depth_coefficient": 1.0, "hidden_dim": 320, "num_block_repeats": [1] * 7} | _EFFICIENTNET,
-    "emu3": {"vocabulary_map": {"<image>": 120, "<|extra_200|>": 99} | {f"<|visual token {number:06}|>": 100 + number for number in range(8)}},
+    "dots3_note_audio_encoder": {"adapter_input_size": 32, "adapter_out_dim": 32},
+    "dots3_note_text": dict.fromkeys(
+        ("num_attention_heads", "num_key_value_heads", "swa_num_attention_heads", "swa_num_key_value_heads"), 4
+    ),
+    "dots3_note_vision_encoder": {"pyramid_num_routed": [0, 4], "adapter_in_dim": 32, "adapter_out_dim": 32},
+    "efficientnet": {
+        "image_size": 32,
+        "width_coefficient": 0.25,
+        "depth_coefficient": 1.0,
+        "hidden_dim": 320,
+        "num_block_repeats": [1] * 7,
+    }
+    | _EFFICIENTNET,
+    "emu3": {
+        "vocabulary_map": {"<image>": 120, "<|extra_200|>": 99}
+        | {f"<|visual token {number:06}|>": 100 + number for number in range(8)}
+    },
     "emu3_vqgan": {"base_channels": 32, "channel_multiplier": [1, 1], "num_res_blocks": 1, "codebook_size": 8},
-    "ernie4_5_vl_moe_text": {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}},
+    "ernie4_5_vl_moe_text": {
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
+    },
     "esm": {"pad_token_id": 1, "mask_token_id": 2, "vocab_size": 33},
     "fast_vlm": {"vision_config": {"model_type": "resnet", "hidden_size": 256}},
-    "fastspeech2_conformer_hifigan": {"upsample_initial_channel": 32, "upsample_rates": [2, 2], "upsample_kernel_sizes": [4, 4], "resblock_kernel_sizes": [3], "resblock_dilation_sizes": [[1]]},
+    "fastspeech2_conformer_hifigan": {
+        "upsample_initial_channel": 32,
+        "upsample_rates": [2, 2],
+        "upsample_kernel_sizes": [4, 4],
+        "resblock_kernel_sizes": [3],
+        "resblock_dilation_sizes": [[1]],
+    },
     "fun_asr_nano": {"adaptor_config": {"intermediate_size": 8}},
     "gemma3n_text": {"num_kv_shared_layers": 0},
-    "gemma4_assistant": {"text_config": {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0, "num_hidden_layers": 2, "num_kv_shared_layers": 2}},
+    "gemma4_assistant": {
+        "text_config": {
+            "hidden_size_per_layer_input": 0,
+            "vocab_size_per_layer_input": 0,
+            "num_hidden_layers": 2,
+            "num_kv_shared_layers": 2,
+        }
+    },
     "gemma4_audio": {"subsampling_conv_channels": [128, 4]},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
-    "granite4_vision": {"deepstack_layer_map": [[-1, 0]], "spatial_target_layers": [1], "downsample_rate": "1/2", "vision_config": {"hidden_size": 64}},
+    "granite4_vision": {
+        "deepstack_layer_map": [[-1, 0]],
+        "spatial_target_layers": [1],
+        "downsample_rate": "1/2",
+        "vision_config": {"hidden_size": 64},
+    },
     "granite_speech5_encoder": {"subsample_layers": [0]},
     "hgnet_v2": {"stem_channels": [3, 4, 6]},
     "hunyuan_v1_dense": {"head_dim": 8},
@@ -86,22 +140,70 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "nemotron": {"head_dim": 8, "num_key_value_heads": 2},
     "nemotron_h_omni": {"vision_config": {"video_temporal_patch_size": 2}},
     "neucodec": {"quantization_dim": 64},
-    "omdet-turbo": {"backbone_config": {"model_type": "swin", "out_features": _STAGES[1:]}, "encoder_in_channels": [48, 96, 192], "apply_layernorm_after_vision_backbone": False, "text_projection_in_dim": 32, "text_projection_out_dim": 32},
+    "omdet-turbo": {
+        "backbone_config": {"model_type": "swin", "out_features": _STAGES[1:]},
+        "encoder_in_channels": [48, 96, 192],
+        "apply_layernorm_after_vision_backbone": False,
+        "text_projection_in_dim": 32,
+        "text_projection_out_dim": 64,
+        "class_embed_dim": 64,
+        "task_encoder_hidden_dim": 64,
+    },
     "pe_video_encoder": {"vision_config": {"model_type": "vit"}},
     "perceiver": {"d_latents": 32, "d_model": 32, "num_self_attends_per_block": 2},
     "perception_lm": {"vision_config": {"model_type": "siglip_vision_model", "model_args": {"embed_dim": 32}}},
     "pocket_tts_audio_tokenizer_decoder": {"upsample_groups": 32, "num_filters": 8},
     "pp_doclayout_v2": {"class_thresholds": [0.5, 0.5], "class_order": [0, 1]},
     "pp_doclayout_v3": {"x4_feat_dim": 16},
-    "pp_ocrv5_server_det": {"intraclass_block_config": _INTRACLASS, "kernel_list": [3, 2, 2], "scale_factor_list": [1, 2, 4, 8], "backbone_config": {"out_features": _STAGES}},
-    "pp_ocrv6_medium_det": {"intraclass_block_config": _INTRACLASS, "kernel_list": [3, 2, 2], "scale_factor_list": [1, 2, 4, 8], "backbone_config": {"out_features": _STAGES} | _LCNET},
-    "pp_ocrv6_small_det": {"backbone_config": {"out_features": _STAGES} | _LCNET, "layer_list_out_channels": [8, 16, 32, 64]},
+    "pp_ocrv5_server_det": {
+        "intraclass_block_config": _INTRACLASS,
+        "kernel_list": [3, 2, 2],
+        "scale_factor_list": [1, 2, 4, 8],
+        "backbone_config": {"out_features": _STAGES},
+    },
+    "pp_ocrv6_medium_det": {
+        "intraclass_block_config": _INTRACLASS,
+        "kernel_list": [3, 2, 2],
+        "scale_factor_list": [1, 2, 4, 8],
+        "backbone_config": {"out_features": _STAGES} | _LCNET,
+    },
+    "pp_ocrv6_small_det": {
+        "backbone_config": {"out_features": _STAGES} | _LCNET,
+        "layer_list_out_channels": [8, 16, 32, 64],
+    },
     "pvt": {"image_size": 32, "patch_sizes": [4, 2, 2, 2], "num_encoder_blocks": 4},
-    "qwen2_5_omni_thinker": {"vision_start_token_id": 118},
+    "qwen2_5_omni_thinker": {
+        "image_token_index": 120,
+        "video_token_index": 121,
+        "audio_token_index": 122,
+        "audio_start_token_id": 119,
+        "vision_start_token_id": 118,
+    },
     "qwen2_5_omni_vision_encoder": {"window_size": 32},
-    "qwen4_exp_text": {"layer_types": ["linear_attention", "indexed_attention"], "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8, "indexer_budget": 8, "indexer_compress_ratio": 2},
+    "qwen3_omni_moe_thinker": {
+        "image_token_id": 120,
+        "video_token_id": 121,
+        "audio_token_id": 122,
+        "audio_start_token_id": 119,
+        "vision_start_token_id": 118,
+    },
+    "qwen4_exp_text": {
+        "layer_types": ["linear_attention", "indexed_attention"],
+        "indexer_n_heads": 2,
+        "indexer_kv_heads": 1,
+        "indexer_head_dim": 8,
+        "indexer_budget": 8,
+        "indexer_compress_ratio": 2,
+    },
     "sam2": {"prompt_encoder_config": {"image_size": 64, "patch_size": 16}},
-    "sam2_hiera_det_model": {"hidden_size": 8, "image_size": [64, 64], "blocks_per_stage": [1, 1, 2, 1], "embed_dim_per_stage": [8, 16, 32, 64], "window_size_per_stage": [2] * 4, "global_attention_blocks": [3]},
+    "sam2_hiera_det_model": {
+        "hidden_size": 8,
+        "image_size": [64, 64],
+        "blocks_per_stage": [1, 1, 2, 1],
+        "embed_dim_per_stage": [8, 16, 32, 64],
+        "window_size_per_stage": [2] * 4,
+        "global_attention_blocks": [3],
+    },
     "sam2_vision_model": {"backbone_channel_list": [64, 32, 16, 8], "backbone_feature_sizes": _PYRAMID},
     "sam3_vision_model": {"backbone_feature_sizes": _PYRAMID},
     "sam_hq_mask_decoder": {"vit_dim": 32},
@@ -118,9 +220,15 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "t5gemma2_encoder": {"text_config": {"dropout_rate": 0.0}},
     "table-transformer": {"backbone_config": _RESNET},
     "textnet": {"stem_out_channels": 8, "image_size": [64, 64]},
-    "tipsv2_dpt": {"backbone_config": {"num_hidden_layers": 4, "out_indices": [1, 2, 3, 4], "reshape_hidden_states": False}, "neck_hidden_sizes": [8] * 4},
+    "tipsv2_dpt": {
+        "backbone_config": {"num_hidden_layers": 4, "out_indices": [1, 2, 3, 4], "reshape_hidden_states": False},
+        "neck_hidden_sizes": [8] * 4,
+    },
     "tvp": {"max_img_size": 64, "visual_prompt_size": 8, "num_frames": 2},
-    "uvdoc": {"backbone_config": {"out_features": [f"stage{number}" for number in range(1, 7)]}, "bridge_connector": [128, 128]},
+    "uvdoc": {
+        "backbone_config": {"out_features": [f"stage{number}" for number in range(1, 7)]},
+        "bridge_connector": [128, 128],
+    },
     "vibevoice_acoustic_tokenizer": {"num_filters": 4, "depths": [1] * 7},
     "vibevoice_acoustic_tokenizer_decoder": {"num_filters": 4, "depths": [1] * 7},
     "vibevoice_acoustic_tokenizer_encoder": {"num_filters": 4, "depths": [1] * 7},

@@ -131,8 +131,9 @@ INPUTS: dict[str, Callable[[Recipe], dict[str, Any]]] = {
     "musicgen": lambda r: {"decoder_input_ids": torch.randint(3, 8, (4 * BATCH, LENGTH))},
     "musicgen_melody": lambda r: {"decoder_input_ids": torch.randint(3, 8, (4 * BATCH, LENGTH)), **_if(r, "audio", input_features=_rand(LENGTH, 12))},
     "ernie4_5_vl_moe": lambda r: _if(r, "video", pixel_values_videos=r.patches().repeat(2, 1), video_grid_thw=torch.tensor([[2, 4, 4]] * BATCH)),
-    "qwen2_5_omni_thinker": lambda r: _if(r, "audio", feature_attention_mask=_ones(r.mel().shape[-1])),
-    "qwen3_omni_moe_thinker": lambda r: _if(r, "audio", feature_attention_mask=_ones(r.mel().shape[-1])),
+    "qwen2_5_omni_thinker": lambda r: _if(r, "audio", feature_attention_mask=_ones(r.mel().shape[-1])) | _if(r, "video", video_second_per_grid=torch.ones(BATCH)),
+    "qwen3_omni_moe_thinker": lambda r: _if(r, "audio", feature_attention_mask=_ones(r.mel().shape[-1])) | _if(r, "video", video_second_per_grid=torch.ones(BATCH)),
     "gemma4_assistant": lambda r: _shared(r),
     "gemma4_unified_assistant": lambda r: _shared(r),
+    "xcodec2": lambda r: {"input_values": _rand(1, 3840), "input_features": _rand(12, 80)},
 }  # fmt: skip
