@@ -4,8 +4,9 @@
 for each model type as `tests.evidence.zoo._examine.examine` gives it.
 
 - `_library`: the types and their classes, from transformers' mappings.
-- `_shrink`: a small configuration.
-- `_inputs`: inputs, from the forward signature and from what the model says is wrong with them.
+- `_shrink`: a small configuration; `_own`: values of it that single types want.
+- `_inputs`: inputs, from the forward signature and from what the model says is wrong with them; `_own_inputs`: those that single
+  types want.
 - `_children`: the wrapping, and the comparison.
 - `_examine`: all of it for one type.
 """

@@ -82,7 +82,8 @@ class Recipe:
                     made[name] = value
         if "use_cache" in self.signature:
             made["use_cache"] = False
-        made |= INPUTS.get(self.config.model_type, lambda recipe: {})(self)
+        if own := INPUTS.get(self.config.model_type):
+            made |= own(self)
         return {name: value for name, value in made.items() if value is not None}
 
     @property

@@ -12,8 +12,15 @@ _LCNET = {
     "stem_channels": [3, 4, 8],
     "block_configs": [[[3, 8, 8, 1, True]], [[3, 8, 16, 2, False]], [[3, 16, 32, 2, False]], [[3, 32, 64, 2, True]]],
 }
+# Heights and widths of three levels of features.
 _PYRAMID = [[16, 16], [8, 8], [4, 4]]
+# The default multiplies channels and layers; the last channels follow from the width.
 _EFFICIENTNET = {
+    "image_size": 32,
+    "width_coefficient": 0.25,
+    "depth_coefficient": 1.0,
+    "hidden_dim": 320,
+    "num_block_repeats": [1] * 7,
     "in_channels": [32, 16, 24, 40, 80, 112, 192],
     "out_channels": [16, 24, 40, 80, 112, 192, 320],
 }
@@ -27,14 +34,7 @@ for _name, _size in (("long", 7), ("mid", 5), ("short", 3)):
 # Type -> values; a mapping goes to the part with that name, and `model_type` in it makes the part another than the default.
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "align": {"projection_dim": 80},
-    "align_vision_model": {
-        "image_size": 32,
-        "width_coefficient": 0.25,
-        "depth_coefficient": 1.0,
-        "hidden_dim": 320,
-        "num_block_repeats": [1] * 7,
-    }
-    | _EFFICIENTNET,
+    "align_vision_model": _EFFICIENTNET,
     "apertus1p5": {
         "image_token_offset": 60,
         "audio_token_offset": 68,
@@ -47,6 +47,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
         "encoder_config": {"hidden_size_global": 32},
         "decoder_config": {"hidden_size_global": 32},
     },
+    # tokens for the places and for the codes of images
     "chameleon": {
         "vocabulary_map": {"<image>": 100}
         | {f"IMGIMG{letter}Z": 101 + number for number, letter in enumerate("ABCDEFGH")}
@@ -72,23 +73,19 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
         ("num_attention_heads", "num_key_value_heads", "swa_num_attention_heads", "swa_num_key_value_heads"), 4
     ),
     "dots3_note_vision_encoder": {"pyramid_num_routed": [0, 4], "adapter_in_dim": 32, "adapter_out_dim": 32},
-    "efficientnet": {
-        "image_size": 32,
-        "width_coefficient": 0.25,
-        "depth_coefficient": 1.0,
-        "hidden_dim": 320,
-        "num_block_repeats": [1] * 7,
-    }
-    | _EFFICIENTNET,
+    "efficientnet": _EFFICIENTNET,
+    # tokens for the places, for the end of a row, and for the codes of images
     "emu3": {
         "vocabulary_map": {"<image>": 120, "<|extra_200|>": 99}
         | {f"<|visual token {number:06}|>": 100 + number for number in range(8)}
     },
     "emu3_vqgan": {"base_channels": 32, "channel_multiplier": [1, 1], "num_res_blocks": 1, "codebook_size": 8},
+    # height and width, then time
     "ernie4_5_vl_moe_text": {
         "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
     },
     "esm": {"pad_token_id": 1, "mask_token_id": 2, "vocab_size": 33},
+    # a tower that gives maps of features, as the default one of timm does
     "fast_vlm": {"vision_config": {"model_type": "resnet", "hidden_size": 256}},
     "fastspeech2_conformer_hifigan": {
         "upsample_initial_channel": 32,
@@ -98,6 +95,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
         "resblock_dilation_sizes": [[1]],
     },
     "fun_asr_nano": {"adaptor_config": {"intermediate_size": 8}},
+    # by default more layers share than there are
     "gemma3n_text": {"num_kv_shared_layers": 0},
     "gemma4_assistant": {
         "text_config": {
@@ -109,6 +107,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     },
     "gemma4_audio": {"subsampling_conv_channels": [128, 4]},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
+    # heads of the resampler are 64 wide
     "granite4_vision": {
         "deepstack_layer_map": [[-1, 0]],
         "spatial_target_layers": [1],
@@ -172,6 +171,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
         "layer_list_out_channels": [8, 16, 32, 64],
     },
     "pvt": {"image_size": 32, "patch_sizes": [4, 2, 2, 2], "num_encoder_blocks": 4},
+    # tokens that are apart; the default leaves out where images start
     "qwen2_5_omni_thinker": {
         "image_token_index": 120,
         "video_token_index": 121,
@@ -216,6 +216,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
         "intermediate_hidden_state_indices": [0, 1],
     },
     "step3p5": {"sliding_window": 16},
+    # a multiple of each stage's heads
     "swin": {"embed_dim": 24},
     "t5gemma2_encoder": {"text_config": {"dropout_rate": 0.0}},
     "table-transformer": {"backbone_config": _RESNET},
