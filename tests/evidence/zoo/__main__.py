@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import datetime
 import json
 import multiprocessing
 import os
@@ -48,7 +49,8 @@ def main() -> int:
     results = [done[name] for name in sorted(wanted)]
     versions = {"peft": peft.__version__, "torch": torch.__version__, "transformers": transformers.__version__}
     text = ",\n".join(json.dumps(entry, sort_keys=True) for entry in results)
-    output.write_text(f'{{"versions": {json.dumps(versions)}, "types": [\n{text}\n]}}\n')
+    about = f'"date": "{datetime.date.today().isoformat()}", "versions": {json.dumps(versions)}'
+    output.write_text(f'{{{about}, "types": [\n{text}\n]}}\n')
     kept.unlink()
     _print(results)
     bad = [entry["type"] for entry in results if entry.get("crash") or entry.get("differs") or failed(entry)]
