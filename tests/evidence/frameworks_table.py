@@ -23,7 +23,8 @@ def made() -> str:
     results = [json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))]
     if not results:
         raise SystemExit(f"error: no results in {RESULTS}; run `tox -m frameworks` first")
-    return table(results)
+    days = sorted({result["date"] for result in results})
+    return f"Run on {' and '.join(days)}:\n\n{table(results)}"
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:
