@@ -15,13 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from data_sets import data_set
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-COMMIT = "0" * 40
-REVISIONS = ("test", "v2.0.0")  # besides main; all of them the same
 SPECIAL = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
 IMAGE = "<image>"  # the token 260
 
@@ -32,13 +32,17 @@ def main(listing: Path, home: Path) -> None:
     os.environ.update(HF_HOME=str(home), HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
     entries = tomllib.loads(listing.read_text("utf-8"))
     plans: list[tuple[str, Callable[[Path], None]]] = []
-    plans += [(name, partial(model, entry)) for entry in entries["model"] for name in entry["replaces"]]
-    plans += [(name, partial(adapter, entry)) for entry in entries["adapter"] for name in entry["replaces"]]
-    plans.append(("hf-internal-testing/tiny-sd-pipe", diffusion))
+    for kind, make in (("model", model), ("adapter", adapter)):
+        for entry in entries[kind]:
+            made = partial(commits, partial(make, entry), entry.get("revisions", []))
+            plans += [(name, made) for name in entry["replaces"]]
+    plans.append(("hf-internal-testing/tiny-sd-pipe", partial(commits, diffusion, [])))
     missing = {name: error for name, make in plans if (error := attempt(repository(home, name), make))}
-    for name in entries["images"]["replaces"]:
-        if error := attempt(home / "datasets" / name.replace("/", "___"), partial(images, name.partition("/")[2])):
-            missing[name] = error
+    for entry in entries["data"]:
+        for name in entry["replaces"]:
+            folder = home / "datasets" / name.replace("/", "___")
+            if error := attempt(folder, partial(data_set, entry, name.rpartition("/")[2])):
+                missing[name] = error
     (home / "missing.json").write_text(json.dumps(missing, indent=1), "utf-8")
 
 
@@ -49,9 +53,6 @@ def repository(home: Path, name: str) -> Path:
 
 def attempt(folder: Path, make: Callable[[Path], None]) -> str:
     """Make one stand-in in its repository's folder; returns what went wrong."""
-    import torch
-
-    torch.manual_seed(0)
     folder.mkdir(parents=True)
     try:
         make(folder)
@@ -61,21 +62,24 @@ def attempt(folder: Path, make: Callable[[Path], None]) -> str:
     return ""
 
 
-def snapshot(folder: Path) -> Path:
-    """Give a repository's folder its only commit, under every revision that the tests name."""
+def commits(make: Callable[[Path], None], revisions: list[str], folder: Path) -> None:
+    """A repository's commits: the branch main, and the further revisions, each with weights of its own."""
+    import torch
+
     (folder / "refs").mkdir()
-    for revision in ("main", *REVISIONS):
-        (folder / "refs" / revision).write_text(COMMIT)
-    target = folder / "snapshots" / COMMIT
-    target.mkdir(parents=True)
-    return target
+    for index, revision in enumerate(["main", *revisions]):
+        torch.manual_seed(index)
+        commit = f"{index:040x}"
+        (folder / "refs" / revision).write_text(commit)
+        target = folder / "snapshots" / commit
+        target.mkdir(parents=True)
+        make(target)
 
 
-def model(entry: dict[str, Any], folder: Path) -> None:
+def model(entry: dict[str, Any], target: Path) -> None:
     """A model with random weights, its tokenizer, and its processor where the list names one."""
     import transformers
 
-    target = snapshot(folder)
     made = getattr(transformers, entry["class"])
     made(made.config_class(**entry["config"])).save_pretrained(target)
     if entry.get("processor") != "image":
@@ -84,8 +88,12 @@ def model(entry: dict[str, Any], folder: Path) -> None:
         processor(entry["processor"], target)
 
 
-def tokenizer() -> Any:
-    """A byte-level tokenizer: four special tokens, one token for each byte, and one for images."""
+def tokenizer(longest: int = 512) -> Any:
+    """A byte-level tokenizer: four special tokens, one token for each byte, and one for images.
+
+    Args:
+        longest: the number of tokens that it pads and cuts to.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -94,7 +102,11 @@ def tokenizer() -> Any:
     inner = Tokenizer(models.BPE({token: index for index, token in enumerate(tokens)}, [], unk_token="<unk>"))
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
-    made = PreTrainedTokenizerFast(tokenizer_object=inner, model_max_length=512, **SPECIAL)
+    # not `token_type_ids`, which T5 does not take and nobody else needs
+    names = ["input_ids", "attention_mask"]
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=inner, model_max_length=longest, model_input_names=names, **SPECIAL
+    )
     made.add_special_tokens({"additional_special_tokens": [IMAGE]})
     made.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
     return made
@@ -104,10 +116,11 @@ def processor(kind: str, target: Path) -> None:
     """An image processor, or LLaVA's."""
     import transformers
 
-    side = {"shortest_edge": 28}
     if kind == "image":
-        transformers.ConvNextImageProcessor(size=side).save_pretrained(target)
+        # large enough for more than one value per channel in the last stage, which batch norm needs when training
+        transformers.ConvNextImageProcessor(size={"shortest_edge": 64}).save_pretrained(target)
         return
+    side = {"shortest_edge": 28}
     crop = {"height": 28, "width": 28}
     images = transformers.CLIPImageProcessor(size=side, crop_size=crop)
     made = transformers.LlavaProcessor(
@@ -121,7 +134,7 @@ def processor(kind: str, target: Path) -> None:
     made.save_pretrained(target)
 
 
-def adapter(entry: dict[str, Any], folder: Path) -> None:
+def adapter(entry: dict[str, Any], target: Path) -> None:
     """A LoRA adapter for a stand-in."""
     import peft
     import transformers
@@ -131,10 +144,10 @@ def adapter(entry: dict[str, Any], folder: Path) -> None:
     if entry.get("auto_mapping"):
         parent = {"base_model_class": type(base).__name__, "parent_library": type(base).__module__}
         made.peft_config["default"].auto_mapping = parent
-    made.save_pretrained(snapshot(folder) / entry.get("subfolder", ""))
+    made.save_pretrained(target / entry.get("subfolder", ""))
 
 
-def diffusion(folder: Path) -> None:
+def diffusion(target: Path) -> None:
     """A Stable Diffusion pipeline."""
     import diffusers
     import transformers
@@ -148,7 +161,7 @@ def diffusion(folder: Path) -> None:
             down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2, **blocks
         ),
         text_encoder=transformers.CLIPTextModel(text),
-        tokenizer=tokenizer(),
+        tokenizer=tokenizer(text.max_position_embeddings),
         unet=diffusers.UNet2DConditionModel(
             sample_size=16,
             layers_per_block=1,
@@ -164,27 +177,7 @@ def diffusion(folder: Path) -> None:
         image_encoder=None,
         requires_safety_checker=False,
     )
-    made.save_pretrained(snapshot(folder))
-
-
-def images(name: str, folder: Path) -> None:
-    """A data set of one picture, as `datasets` keeps one that it has prepared."""
-    import datasets
-    import numpy
-    from datasets.arrow_writer import ArrowWriter
-    from PIL import Image
-
-    target = folder / "default" / "0.0.0" / COMMIT
-    target.mkdir(parents=True)
-    features = datasets.Features(image=datasets.Image())
-    with ArrowWriter(path=str(target / f"{name}-test.arrow"), features=features) as writer:
-        noise = numpy.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=numpy.uint8)
-        writer.write({"image": Image.fromarray(noise)})
-        count, size = writer.finalize()
-    splits = datasets.SplitDict(dataset_name=name)
-    splits.add(datasets.SplitInfo("test", num_bytes=size, num_examples=count, dataset_name=name))
-    info = {"builder_name": "imagefolder", "dataset_name": name, "config_name": "default", "version": "0.0.0"}
-    datasets.DatasetInfo(features=features, splits=splits, **info).write_to_directory(str(target))
+    made.save_pretrained(target)
 
 
 if __name__ == "__main__":

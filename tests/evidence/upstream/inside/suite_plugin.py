@@ -5,15 +5,24 @@ It runs in the suite's own process, where `tests` is upstream's package. Hence i
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
+import shutil
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 # Where `hub_online_once` keeps what it has seen, up to 0.17.1 and since.
 _HUB_ACCESSES = (("tests.testing_common", "HUB_MODEL_ACCESSES"), ("tests.testing_utils", "_HUB_MODEL_ACCESSES"))
+# What looks into a cache folder of the caller's choice, which is empty when a test has just made it.
+_DOWNLOADS = (
+    ("huggingface_hub.file_download", "_hf_hub_download_to_cache_dir"),
+    ("huggingface_hub._snapshot_download", "snapshot_download"),
+)
 _errors: dict[str, str] = {}
 
 
@@ -31,8 +40,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker that some releases use and do not register."""
+    """Register the marker that some releases use and do not register, and stand in for downloads."""
     config.addinivalue_line("markers", "skipf: upstream's misspelt skipif")
+    for name, function in _DOWNLOADS:
+        try:
+            module = importlib.import_module(name)
+        except ImportError:  # a suite that loads nothing
+            continue
+        setattr(module, function, _downloading(getattr(module, function)))
+
+
+def _downloading(inner: Callable[..., Any]) -> Callable[..., Any]:
+    """Put a stand-in into the cache folder that a call names, as a download would, before the call looks there."""
+    home = Path(importlib.import_module("huggingface_hub.constants").HF_HUB_CACHE)
+
+    @functools.wraps(inner)
+    def download(*args: Any, **kwargs: Any) -> Any:
+        repository, folder = kwargs.get("repo_id", *args[:1]), kwargs.get("cache_dir")
+        if folder is not None and kwargs.get("repo_type") in (None, "model"):
+            name = f"models--{repository.replace('/', '--')}"
+            if (home / name).exists() and not (Path(folder) / name).exists():
+                shutil.copytree(home / name, Path(folder) / name)
+        return inner(*args, **kwargs)
+
+    return download
 
 
 def pytest_collectstart() -> None:
