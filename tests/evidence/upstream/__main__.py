@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from patchset.errors import PatchsetError
 from patchset.pins import Release, chosen
+from tests.evidence.upstream._causes import by_cause, causes
 from tests.evidence.upstream._compare import Comparison, compare, settle
 from tests.evidence.upstream._hub import obtain_hub
 from tests.evidence.upstream._report import show
@@ -78,10 +79,12 @@ def _judge(options: argparse.Namespace) -> Comparison:
             console.print(f"running {len(again):,} differing tests again")
             settle(comparison, *(suite.once(again) for suite in suites))
     title = f"peft {release.version}, {'the tests around our change' if options.around else 'all tests'}"
-    show(Console(), title, comparison, list(_reasons(*outcomes).items())[:SHOWN_REASONS])
+    failed = _reasons(*outcomes)
+    found = dict(by_cause(failed, release.version, causes()).most_common())
+    show(Console(), title, comparison, list(failed.items())[:SHOWN_REASONS], found)
     if options.json:
         about = {"version": release.patched_version, "tree": release.tree, "environment": environment()}
-        write_json(options.json, {**about, "failed": _reasons(*outcomes), **comparison.json()})
+        write_json(options.json, {**about, "failed": failed, "causes": found, **comparison.json()})
     return comparison
 
 

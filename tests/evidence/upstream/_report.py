@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -28,17 +28,24 @@ def row(comparison: Comparison) -> dict[str, str]:
     }
 
 
-def show(console: Console, title: str, comparison: Comparison, reasons: Sequence[tuple[str, int]]) -> None:
-    """Print the table, why tests failed on both sides, and each differing test."""
+def show(
+    console: Console,
+    title: str,
+    comparison: Comparison,
+    reasons: Sequence[tuple[str, int]],
+    causes: Mapping[str, int],
+) -> None:
+    """Print the table, why tests failed on both sides (messages, and their causes), and each differing test."""
     table = Table(title=title)
     for name in COLUMNS:
         table.add_column(name, justify="right")
     table.add_row(*row(comparison).values())
     console.print(table)
     console.print(f"{len(comparison.unserved):,} tests need a file of the model hub that has no stand-in")
-    if reasons:
-        console.print("\nfailed the same way:")
-        for text, count in reasons:
+    for heading, counts in (("failed the same way", reasons), ("by cause", causes.items())):
+        if counts:
+            console.print(f"\n{heading}:")
+        for text, count in counts:
             console.print(f"{count:6,}  {text}", markup=False, highlight=False, soft_wrap=True)
     worst = sorted(comparison.differences, key=lambda difference: difference.verdict not in FATAL)
     for difference in worst[:SHOWN]:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from data_sets import data_set
+from data_sets import data_set  # type: ignore[import-not-found]  # it lies beside this script
 
 if sys.version_info >= (3, 11):
     import tomllib
