@@ -17,7 +17,7 @@ RESULTS = {
 
 @pytest.mark.parametrize("entry", causes(), ids=lambda entry: entry.message.pattern[:40])
 def test_every_entry_explains_a_committed_result(entry: Cause) -> None:
-    """An entry that explains nothing any more is to be taken out, one that was mended above all."""
+    """An entry that explains nothing any more is to be taken out, one whose stand-in was changed above all."""
     assert set(entry.releases) <= set(RESULTS)
     assert any(entry.explains(message, release) for release, failed in RESULTS.items() for message in failed)
 

@@ -26,13 +26,13 @@ class Cause:
         message: searched for in a message, as `_results.reason` gives it.
         cause: a sentence.
         releases: the releases that it is about; all where it is empty.
-        mended: whether a stand-in was made since the committed results.
+        changed: whether a stand-in was made or mended since the committed results; a full run has yet to show what came of it.
     """
 
     message: re.Pattern[str]
     cause: str
     releases: tuple[str, ...] = ()
-    mended: bool = False
+    changed: bool = False
 
     def explains(self, message: str, release: str) -> bool:
         """Whether this is why a test of a release failed with a message."""
@@ -47,7 +47,7 @@ def causes() -> list[Cause]:
             re.compile(entry["message"]),
             entry["cause"],
             tuple(entry.get("releases", ())),
-            entry.get("mended", False),
+            entry.get("changed", False),
         )
         for entry in entries
     ]
