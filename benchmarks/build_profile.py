@@ -48,7 +48,9 @@ from patchset.sources import sdists
 inside = []
 
 def timed(owner, name, step):
-    function = getattr(owner, name)
+    function = getattr(owner, name, None)
+    if not function:  # an older checkout
+        return
     def call(*args, **kwargs):
         since = time.process_time()
         inside.append(0)
@@ -67,10 +69,11 @@ timed(tree, "read_series", "patches: read")
 timed(tree, "apply_series", "patches: applied")
 timed(tree, "tree_digest", "tree: digest")
 timed(tree, "stamp", "tree: stamped")
-timed(hooks.setup_py, "metadata", "setuptools: metadata")
-timed(hooks.setup_py, "content", "setuptools: files")
+setup_py = getattr(hooks, "setup_py", None)
+timed(setup_py, "metadata", "setuptools: metadata")
+timed(setup_py, "content", "setuptools: files")
 timed(hooks, "_finish", "wheel: completed and written")
-timed(backend, "build_wheel", "pins, temporary folders, the rest")
+timed(backend, "build_wheel", "the rest")
 backend.build_wheel(sys.argv[1], {"upstream": sys.argv[2]})
 took["all"] = time.process_time()
 print(json.dumps(took))
@@ -115,8 +118,14 @@ def of_pip(command: Sequence[str | Path]) -> dict[str, float]:
     return {**took, "end of pip": end - last, "all": end - start, "all, of processor time": cpu}
 
 
-def measure(rounds: int, before: Path | None) -> dict[str, Any]:
-    """Build by turns, and say where and with what."""
+def measure(rounds: int, before: Path | None, its_packages: Path | None) -> dict[str, Any]:
+    """Build by turns, and say where and with what.
+
+    Args:
+        rounds: that count.
+        before: another checkout.
+        its_packages: a folder with the packages that its build takes, if they are others.
+    """
     release = find(RELEASE, load())
     checkouts = {**({"before": before} if before else {}), "now": ROOT}
     found: dict[str, list[dict[str, float]]] = {}
@@ -133,6 +142,7 @@ def measure(rounds: int, before: Path | None) -> dict[str, Any]:
             "--wheel-dir",
             out,
             *packages(there),
+            *(("--find-links", its_packages) if its_packages else ()),
         )
         for number in range(rounds + 1):
             took = {f"build, {name}": of_build(checkout, out) for name, checkout in checkouts.items()}
@@ -180,8 +190,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.build_profile", description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help="that count (default: %(default)s)")
     parser.add_argument("--before", type=Path, metavar="FOLDER", help="another checkout, measured beside this one")
+    parser.add_argument(
+        "--packages", type=Path, metavar="FOLDER", help="what its builds take, if that is something else"
+    )
     options = parser.parse_args()
-    found = measure(options.rounds, options.before and options.before.resolve())
+    found = measure(options.rounds, *(path and path.resolve() for path in (options.before, options.packages)))
     RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(text(found), end="")
     return 0
