@@ -179,8 +179,10 @@ def text(found: Mapping[str, Any]) -> str:
     for kind, unit in (("build", "of processor time"), ("pip", "by the clock")):
         columns = {name: steps for name, steps in found["median"].items() if name.startswith(kind)}
         rows = [[f"`{kind}`, {unit}", *(name.partition(", ")[2] for name in columns)], ["---"] * (len(columns) + 1)]
-        for step in dict.fromkeys(step for steps in columns.values() for step in steps):
-            rows.append([step, *(f"{steps.get(step, 0):.2f}" for steps in columns.values())])
+        for step in list(columns.values())[-1]:
+            rows.append(
+                [step, *(f"{steps[step]:.2f}" if step in steps else "in the rest" for steps in columns.values())]
+            )
         written += "\n" + "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
     return f"{written}\n"
 
