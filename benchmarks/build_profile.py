@@ -23,6 +23,7 @@ from typing import Any
 from benchmarks.build_speed import RELEASE, environment, machine, packages, versions
 from patchset.pins import ROOT, find, load
 from patchset.sources.sdists import Sdists
+from tests.evidence import markdown
 
 RESULTS = Path(__file__).with_name("results") / "build_profile.json"
 ROUNDS = 7
@@ -178,12 +179,12 @@ def text(found: Mapping[str, Any]) -> str:
     )
     for kind, unit in (("build", "of processor time"), ("pip", "by the clock")):
         columns = {name: steps for name, steps in found["median"].items() if name.startswith(kind)}
-        rows = [[f"`{kind}`, {unit}", *(name.partition(", ")[2] for name in columns)], ["---"] * (len(columns) + 1)]
-        for step in list(columns.values())[-1]:
-            rows.append(
-                [step, *(f"{steps[step]:.2f}" if step in steps else "in the rest" for steps in columns.values())]
-            )
-        written += "\n" + "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+        rows = (
+            [step, *(f"{steps[step]:.2f}" if step in steps else "in the rest" for steps in columns.values())]
+            for step in list(columns.values())[-1]
+        )
+        head = [f"`{kind}`, {unit}", *(name.partition(", ")[2] for name in columns)]
+        written += "\n" + markdown.table(head, rows)
     return f"{written}\n"
 
 

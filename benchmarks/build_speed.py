@@ -29,6 +29,7 @@ from typing import Any
 from benchmarks import fromager
 from patchset.pins import CONSTRAINTS, ROOT, find, load
 from patchset.sources.sdists import Sdists
+from tests.evidence import markdown
 
 PROGRAM = "benchmarks.build_speed"
 RESULTS = Path(__file__).with_name("results") / "build_speed.json"
@@ -254,10 +255,8 @@ def text(found: Mapping[str, Any]) -> str:
     size = {name: f"{number / 1e6:.2f} MB" for name, number in found["bytes"].items()}
     head += f"Stock's wheel has {size['stock']}, ours {size['patched']}, or {size['patched, gzip']} where it is sent with gzip.\n"
     works = {one["name"]: Figures(**one) for one in found["works"]}
-    lines = ["work", "seconds", "of processor time", "beside", "ratio", "goal, at most"], ["---"] * 6
-    rows = [*lines, *(_row(one, works) for one in works.values())]
-    table = "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
-    return f"\n{head}\n{table}\n"
+    columns = ("work", "seconds", "of processor time", "beside", "ratio", "goal, at most")
+    return f"\n{head}\n{markdown.table(columns, (_row(one, works) for one in works.values()))}\n"
 
 
 def _row(one: Figures, works: Mapping[str, Figures]) -> list[str]:

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).with_name("results")
+from tests.evidence import markdown
+
 NO_X = "missing 1 required positional argument: 'x'"
 
 Run = Mapping[str, Any]
 
 
-def load() -> list[Run]:
-    """All results, by backend, release and side."""
-    runs = [json.loads(path.read_text("utf-8")) for path in RESULTS.glob("*.json")]
-    return sorted(runs, key=lambda run: (run["backend"], run["release"], run["side"] != "stock"))
-
-
-def made() -> str:
-    """The tables of the results there are."""
-    return tables(load())
-
-
-def tables(runs: Sequence[Run]) -> str:
+def text(results: Sequence[Run]) -> str:
     """For each backend: what it ran with, the counts, and what did not come out equal."""
+    runs = sorted(results, key=lambda run: (run["backend"], run["release"], run["side"] != "stock"))
     parts = []
     for backend in dict.fromkeys(run["backend"] for run in runs):
         found = [run for run in runs if run["backend"] == backend]
@@ -47,11 +36,9 @@ def heading(runs: Sequence[Run]) -> str:
 
 def counts(runs: Sequence[Run]) -> str:
     """How many cases are equal to one process, of those that ran."""
-    lines = [["engine", *(f"{run['side']} {run['release']}" for run in runs)]]
-    lines.append(["---"] * len(lines[0]))
-    for engine in dict.fromkeys(engine for run in runs for engine in run["engines"]):
-        lines.append([engine, *(count(run["engines"].get(engine, {})) for run in runs)])
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    engines = dict.fromkeys(engine for run in runs for engine in run["engines"])
+    rows = ([engine, *(count(run["engines"].get(engine, {})) for run in runs)] for engine in engines)
+    return markdown.table(["engine", *(f"{run['side']} {run['release']}" for run in runs)], rows)
 
 
 def count(cases: Mapping[str, Mapping[str, Any]]) -> str:
@@ -71,12 +58,12 @@ def failures(runs: Sequence[Run]) -> str:
                     grouped.setdefault((engine, shortened(case)), []).append(name)
         for key, names in grouped.items():
             found.setdefault(key, {}).setdefault(tuple(sorted(names)), []).append(f"{run['side']} {run['release']}")
-    lines = ["| engine | what | cases | PEFT |\n| --- | --- | --- | --- |\n"]
+    rows = []
     known = list(dict.fromkeys(engine for run in runs for engine in run["engines"]))
     for (engine, what), groups in sorted(found.items(), key=lambda item: (known.index(item[0][0]), item[0][1])):
         for cases, sides in groups.items():
-            lines.append(f"| {engine} | {what} | {'; '.join(cases)} | {', '.join(sides)} |\n")
-    return "".join(lines)
+            rows.append((engine, what, "; ".join(cases), ", ".join(sides)))
+    return markdown.table(("engine", "what", "cases", "PEFT"), rows)
 
 
 def shortened(case: Mapping[str, Any]) -> str:

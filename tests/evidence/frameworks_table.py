@@ -6,23 +6,18 @@ elsewhere.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from packaging.version import Version
 
-ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "tests" / "evidence" / "results" / "frameworks"
+from tests.evidence import markdown
+
 COLUMNS = ("framework", "its pin", "its check", "stock dies in", "patched", "wheel", "transformers, torch, Python")
 
 
-def made() -> str:
-    """The table of the results there are."""
-    results = [json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))]
-    if not results:
-        raise SystemExit(f"error: no results in {RESULTS}; run `tox -m frameworks` first")
+def text(results: Sequence[Mapping[str, Any]]) -> str:
+    """The table, and when it was run."""
     days = sorted({result["date"] for result in results})
     return f"Run on {' and '.join(days)}:\n\n{table(results)}"
 
@@ -30,8 +25,7 @@ def made() -> str:
 def table(results: Sequence[Mapping[str, Any]]) -> str:
     """The table of the runs, in Markdown."""
     ordered = sorted(results, key=lambda run: (run["framework"], Version(run["version"])))
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *map(row, ordered)]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    return markdown.table(COLUMNS, map(row, ordered))
 
 
 def row(run: Mapping[str, Any]) -> list[str]:

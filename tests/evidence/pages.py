@@ -24,8 +24,11 @@ PAGES: Mapping[str, Callable[[], Mapping[str, str]]] = {
         "the profile": build_profile.text(tables.read("build_profile.json", tables.BENCHMARKS)[0]),
     },
     "cost": tables.cost,
-    "distributed": lambda: {"the tower": tables.tower(), "the runs": distributed_table.made()},
-    "frameworks": lambda: {"": frameworks_table.made()},
+    "distributed": lambda: {
+        "the tower": tables.tower(),
+        "the runs": distributed_table.text(tables.read("*.json", tables.DISTRIBUTED)),
+    },
+    "frameworks": lambda: {"": frameworks_table.text(tables.read("frameworks/*.json"))},
     "oracle": lambda: {"": tables.oracle()},
     "upstream-tests": lambda: {"": tables.upstream()},
     "zoo": lambda: {"": tables.zoo()},

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from packaging.version import Version
 
 from benchmarks import wrapping_cost
+from tests.evidence import markdown
 from tests.evidence.upstream._compare import Comparison
 from tests.evidence.upstream._report import COLUMNS, row
+from tests.evidence.zoo import failed
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "tests" / "evidence" / "results"
 BENCHMARKS = ROOT / "benchmarks" / "results"
+DISTRIBUTED = ROOT / "tests" / "distributed" / "results"
 
 Result = Mapping[str, Any]
 
@@ -28,13 +31,6 @@ def read(pattern: str, folder: Path = RESULTS) -> list[Result]:
     if not paths:
         raise SystemExit(f"error: no results {folder / pattern}")
     return [json.loads(path.read_text("utf-8")) for path in paths]
-
-
-def markdown(head: Iterable[str], rows: Iterable[Iterable[str]], *, right: int = 0) -> str:
-    """A table; columns from `right` on are numbers, and the first ones text."""
-    cells = list(head)
-    rule = ["---" if index < right else "---:" for index in range(len(cells))]
-    return "".join(f"| {' | '.join(line)} |\n" for line in (cells, rule, *rows))
 
 
 def plain(version: str) -> str:
@@ -55,7 +51,7 @@ def oracle() -> str:
         left.update(result["left"])
     head = ("release", "transformers", "torch", "sequences", "operations", "refused", "differing")
     faults = "".join(f"- {fault}: {count:,} times\n" for fault, count in left.most_common())
-    return f"{markdown(head, rows, right=3)}\nMet in these runs, and not compared:\n\n{faults}"
+    return f"{markdown.table(head, rows, right=3)}\nMet in these runs, and not compared:\n\n{faults}"
 
 
 def upstream() -> str:
@@ -71,7 +67,7 @@ def upstream() -> str:
     columns = list(COLUMNS)
     columns.insert(columns.index("skipped"), "for want of the hub")
     columns[-1] = "new, passing"
-    return markdown(("release", "transformers", *columns), rows, right=2)
+    return markdown.table(("release", "transformers", *columns), rows, right=2)
 
 
 def zoo() -> str:
@@ -91,7 +87,7 @@ def zoo() -> str:
             f"{sum(crashing):,} in {len(crashing):,} types" if crashing else "0",
             f"{sum(others):,} in {len(others):,} types" if others else "0",
             f"{sum(entry['same'] for entry in ran):,}",
-            lived([entry["life"] for entry in ran if "life" in entry]),
+            lived([entry for entry in ran if "life" in entry]),
         ])  # fmt: skip
         refused = sum(len(entry["unwrappable"]) for entry in ran)
         several = sum(len(entry["inputs"]) > 1 for entry in ran)
@@ -110,15 +106,14 @@ def zoo() -> str:
         "same output",
         "trained, saved, reloaded, merged",
     )
-    return f"{markdown(head, rows, right=2)}\n{''.join(dict.fromkeys(notes))}"
+    return f"{markdown.table(head, rows, right=2)}\n{''.join(dict.fromkeys(notes))}"
 
 
-def lived(lives: Sequence[Result]) -> str:
+def lived(types: Sequence[Result]) -> str:
     """Of the names in `modules_to_save` with which the unwrapped model can take a step, how many came through all of it."""
-    ends = [what for life in lives for what in life["not whole"].values()]
-    names = sum(life["names"] for life in lives) - sum(what.startswith("unfit") for what in ends)
-    failed = sum(not what.startswith("unfit") for what in ends)
-    return f"{names - failed:,} of {names:,} names" if names else "not tried"
+    unfit = sum(len(entry["life"]["not whole"]) - len(failed(entry)) for entry in types)
+    names = sum(entry["life"]["names"] for entry in types) - unfit
+    return f"{names - sum(map(len, map(failed, types))):,} of {names:,} names" if names else "not tried"
 
 
 def cost() -> dict[str, str]:
@@ -137,7 +132,7 @@ def tower() -> str:
     where = f"{two['date']}, {two['gpus'][0]}, " + ", ".join(
         f"{name} {version}" for name, version in two["versions"].items()
     )
-    return f"{where}:\n\n{markdown(head, rows, right=1)}"
+    return f"{where}:\n\n{markdown.table(head, rows, right=1)}"
 
 
 def cells(result: Result, way: str) -> list[str]:

@@ -8,5 +8,17 @@ for each model type as `tests.evidence.zoo._examine.examine` gives it.
 - `_inputs`: inputs, from the forward signature and from what the model says is wrong with them; `_own_inputs`: those that single
   types want.
 - `_children`: the wrapping, and the comparison.
+- `_life`: beyond the forward pass: train, save, reload, disable, merge.
 - `_examine`: all of it for one type.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def failed(entry: Mapping[str, Any]) -> dict[str, str]:
+    """The names of a type that did not train, save, reload and merge as the unwrapped model, which could; and what became of them."""
+    lost = entry.get("life", {}).get("not whole", {})
+    return {name: what for name, what in lost.items() if not what.startswith("unfit")}

@@ -20,7 +20,7 @@ import transformers
 from pebble import ProcessExpired, ProcessPool
 from tqdm import tqdm
 
-from tests.evidence.zoo import _library
+from tests.evidence.zoo import _library, failed
 from tests.evidence.zoo._examine import examine
 
 RESULTS = Path(__file__).parents[1] / "results" / "zoo"
@@ -103,12 +103,6 @@ def _examined(names: list[str], like: dict[str, Any], options: argparse.Namespac
                 yield {"type": name, "stage": "wrap", "reason": f"{type(error).__name__}: {error}"[:200]}
             bar.update()
     bar.close()
-
-
-def failed(entry: dict[str, Any]) -> dict[str, str]:
-    """The names of a type that did not train, save, reload and merge as the unwrapped model, which could."""
-    lost = entry.get("life", {}).get("not whole", {})
-    return {name: what for name, what in lost.items() if not what.startswith("unfit")}
 
 
 def _print(results: list[dict[str, Any]]) -> None:

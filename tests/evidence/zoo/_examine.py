@@ -46,7 +46,7 @@ def examine(model_type: str, like: dict[str, Any] | None = None) -> dict[str, An
     names = _children.called(model, inputs)
     groups = _children.alike(names)
     outcomes = {group[0]: _children.outcome(model, group[0], inputs, expected) for group in groups.values()}
-    lives = {name: _life.outcome(model, name, inputs) for name in _life.names(model, names)}
+    lives = {name: _life.outcome(model, name, inputs, expected) for name in _life.names(model, names)}
     known = ("same", "crash", "differs")
     return {
         "type": model_type,

@@ -56,15 +56,21 @@ def matched(model: nn.Module, name: str) -> list[str]:
     return found
 
 
-def outcome(model: nn.Module, name: str, inputs: dict[str, Any]) -> str:
-    """What becomes of a name: `whole`, `unfit: ...` if the unwrapped model cannot do it, or the step that failed, and how."""
+def outcome(model: nn.Module, name: str, inputs: dict[str, Any], untouched: list[Tensor]) -> str:
+    """What becomes of a name: `whole`, `unfit: ...` if the unwrapped model cannot do it, or the step that failed, and how.
+
+    Args:
+        model: the unwrapped model, which is left as it is.
+        name: what to give to `modules_to_save`.
+        inputs: of its forward pass.
+        untouched: its output.
+    """
     step = "unwrapped"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             base = copy.deepcopy(model)
             base.add_module(TARGET, nn.Linear(1, 1))
-            untouched = _children.run(base, inputs)
             modules = matched(base, name)
             expected = _reference(base, modules, inputs)
             step = "wrap"
