@@ -105,6 +105,7 @@ class Index:
         """Take files that may import from each other; none of them is read again."""
         self._sources = sources
         self._families: dict[Class, list[Class]] = {}
+        self._inner: dict[Class, tuple[set[str], list[Class]]] = {}
         self._classes = {(source.path.stem, name): item for source in sources for name, item in source.classes.items()}
         self._children = {name for source in sources for item in source.classes.values() for name in item.children}
         self._methods = {name for source in sources for item in source.classes.values() for name in item.methods}
@@ -159,11 +160,10 @@ class Index:
             if one in seen:
                 continue
             seen.add(one)
-            for base in self._family(one):
-                if any(child.endswith(name) and made for child, made in base.children.items()):
-                    return True
-                for child in base.children:
-                    inside += self._made([one], child)
+            names, classes = self._below(one)
+            if any(child.endswith(name) for child in names):
+                return True
+            inside += classes
         return False
 
     def resolved(self, item: Class, steps: Steps) -> set[Steps]:
@@ -194,6 +194,16 @@ class Index:
             first = next((one for one in self._family(owner) if name in one.methods), None)
             found |= first.returns.get(name, frozenset()) if first else set()
         return found
+
+    def _below(self, item: Class) -> tuple[set[str], list[Class]]:
+        """The names of a class's submodules, of which something is known, and the classes that they may be of."""
+        if item not in self._inner:
+            family = self._family(item)
+            names = {child for base in family for child, made in base.children.items() if made}
+            children = dict.fromkeys(child for base in family for child in base.children)
+            made = dict.fromkeys(found for child in children for found in self._made([item], child))
+            self._inner[item] = names, list(made)
+        return self._inner[item]
 
     def _made(self, owners: Iterable[Class], child: str) -> list[Class]:
         """The classes that a child may be of."""

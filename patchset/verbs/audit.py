@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -107,6 +108,7 @@ def _peft(python: str) -> Peft | None:
     return Peft(pefts[0].version, is_patched(pefts[0], load())) if pefts else None
 
 
+@functools.cache
 def failing(patch: str) -> list[str]:
     """The pinned releases that have the fault that a patch mends, oldest first."""
     return [release.version for release in load() if any(one.slug == patch for one in read_series(release.series_dir))]
@@ -201,7 +203,7 @@ def _record(audit: Audit, peft: Peft | None) -> dict[str, object]:
 
 
 def _print(audit: Audit, peft: Peft | None) -> None:
-    shown = console(width=100)
+    shown = console()
     by_file: dict[Path, list[Child]] = {}
     for child in audit.children:
         by_file.setdefault(child.file, []).append(child)

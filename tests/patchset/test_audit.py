@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
@@ -317,9 +318,8 @@ def test_the_quick_table_is_the_wrapped_one(width: int) -> None:
         wrapped.add_row(*map(escape, row))
     printed = []
     for show in (lambda shown: shown.print(wrapped), lambda shown: print_table(shown, *rows)):
-        with (shown := Console(width=width)).capture() as found:
-            show(shown)
-        printed.append([line.rstrip() for line in found.get().splitlines()])
+        show(Console(file=(found := io.StringIO()), width=width, force_terminal=True, color_system=None))
+        printed.append([line.rstrip() for line in found.getvalue().splitlines()])
     assert printed[0] == printed[1]
     assert len(printed[0]) == (6 if width == 23 else 7) + 1
 
