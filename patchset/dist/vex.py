@@ -34,7 +34,7 @@ def statements(files: Sequence[Artifact], releases: Sequence[Release]) -> bytes:
     wheels = [wheel for release in releases for wheel in release.wheels if wheel.file in digests]
     named = [(wheel.version, purl(wheel), digests[wheel.file]) for wheel in wheels]
     named += [(pin.version, purl_of(pin.version, pin.sdist), pin.sha256) for pin in releases]
-    components = [component(version, name, hashes=[{"alg": "SHA-256", "content": sha256}]) for version, name, sha256 in named]
+    components = [component(*one) for one in named]
     faults: dict[str, Patch] = {}
     for patches in series.values():
         for slug, patch in patches.items():

@@ -36,7 +36,7 @@ def sbom(wheel: Wheel, patches: list[Patch]) -> bytes:
     release, ours = wheel.release, fork()
     sdist = purl_of(release.version, release.sdist)
     pedigree = {
-        "ancestors": [component(release.version, sdist, hashes=[{"alg": "SHA-256", "content": release.sha256}])],
+        "ancestors": [component(release.version, sdist, release.sha256)],
         "patches": [_patch(patch) for patch in patches],
         "notes": "The patches, in the order in which they were applied: "
         + ", ".join(patch.path.name for patch in patches),
@@ -87,8 +87,8 @@ def purl_of(version: str, file: str = "") -> str:
     return f"pkg:pypi/peft@{quote(version, '')}" + (f"?file_name={quote(file, '')}" if file else "")
 
 
-def component(version: str, name: str, **rest: Any) -> dict[str, Any]:
-    """A peft as CycloneDX has it, of that version and package URL."""
+def component(version: str, name: str, sha256: str = "", **rest: Any) -> dict[str, Any]:
+    """A peft as CycloneDX has it, of that version and package URL, and where it is said of that SHA-256."""
     return {
         "type": "library",
         "bom-ref": name,
@@ -96,7 +96,7 @@ def component(version: str, name: str, **rest: Any) -> dict[str, Any]:
         "version": version,
         "licenses": [{"expression": "Apache-2.0"}],
         "purl": name,
-        **_said(**rest),
+        **_said(hashes=[{"alg": "SHA-256", "content": sha256}] if sha256 else None, **rest),
     }
 
 
