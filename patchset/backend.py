@@ -15,7 +15,6 @@ that build: front ends call the others in processes of their own.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -89,8 +88,10 @@ def _request(settings: Settings) -> Iterator[Request]:
 
 
 def _refuse_misspelt(given: Iterable[str], known: Sequence[str]) -> None:
-    for name in given:
+    for name in (name for name in given if name not in known):
+        import difflib  # late: nearly no build gets here, and each has three hooks that would import it
+
         near = difflib.get_close_matches(name.replace("-", "_"), known, n=1, cutoff=0.7)
         near += [word for word in known if name.lower() in (word.lower(), f"peft_{word}")]
-        if name not in known and near:
+        if near:
             raise PatchsetError(f"unknown setting {name}; did you mean {near[0]}?")
