@@ -15,7 +15,7 @@ from benchmarks import wrapping_cost
 from tests.evidence import markdown
 from tests.evidence.upstream._compare import Comparison
 from tests.evidence.upstream._report import COLUMNS, row
-from tests.evidence.zoo import failed
+from tests.evidence.zoo import NOT_WRAPPABLE, failed
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "tests" / "evidence" / "results"
@@ -87,7 +87,7 @@ def zoo() -> str:
             f"{sum(crashing):,} in {len(crashing):,} types" if crashing else "0",
             f"{sum(others):,} in {len(others):,} types" if others else "0",
             f"{sum(entry['same'] for entry in ran):,}",
-            lived([entry for entry in ran if "life" in entry]),
+            lived(ran),
         ])  # fmt: skip
         refused = sum(len(entry["unwrappable"]) for entry in ran)
         several = sum(len(entry["inputs"]) > 1 for entry in ran)
@@ -95,6 +95,13 @@ def zoo() -> str:
             f"{refused} children are of types that PEFT itself refuses to wrap. {several} types are run with more than one kind "
             "of input, images or sounds beside text.\n"
         )
+        if refusing := [
+            number for entry in ran if (number := sum(map(_is_refused, entry["life"]["not whole"].values())))
+        ]:
+            notes.append(
+                f"{sum(refusing)} names of {len(refusing)} types are left out of the last column: PEFT wraps nothing of such a model, "
+                "with LoRA alone neither, or no module of that class, and says so.\n"
+            )
     head = (
         "PEFT",
         "transformers",
@@ -109,11 +116,15 @@ def zoo() -> str:
     return f"{markdown.table(head, rows, right=2)}\n{''.join(dict.fromkeys(notes))}"
 
 
+def _is_refused(outcome: str) -> bool:
+    return outcome.startswith(NOT_WRAPPABLE)
+
+
 def lived(types: Sequence[Result]) -> str:
     """Of the names in `modules_to_save` with which the unwrapped model can take a step, how many came through all of it."""
     unfit = sum(len(entry["life"]["not whole"]) - len(failed(entry)) for entry in types)
     names = sum(entry["life"]["names"] for entry in types) - unfit
-    return f"{names - sum(map(len, map(failed, types))):,} of {names:,} names" if names else "not tried"
+    return f"{names - sum(map(len, map(failed, types))):,} of {names:,} names"
 
 
 def cost() -> dict[str, str]:

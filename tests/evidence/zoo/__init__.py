@@ -17,8 +17,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+NOT_WRAPPABLE = "not wrappable"
+
 
 def failed(entry: Mapping[str, Any]) -> dict[str, str]:
-    """The names of a type that did not train, save, reload and merge as the unwrapped model, which could; and what became of them."""
+    """The names of a type that did not train, save, reload and merge as the unwrapped model, which could; and what became of them.
+
+    Those are left out that PEFT does not wrap for another reason than the name.
+    """
     lost = entry.get("life", {}).get("not whole", {})
-    return {name: what for name, what in lost.items() if not what.startswith("unfit")}
+    return {name: what for name, what in lost.items() if not what.startswith(("unfit", NOT_WRAPPABLE))}
