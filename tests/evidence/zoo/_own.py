@@ -133,6 +133,14 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "minicpm_ocr_vision": {"insert_layer_id": 0},
     "minicpmv4_7_vision": {"insert_layer_id": 0},
     "ministral": {"head_dim": 8},
+    # the defaults take minutes
+    "mobilevit": {"patch_size": 2, "hidden_sizes": [8, 12, 16], "neck_hidden_sizes": [8, 8, 16, 16, 16, 16, 32]},
+    "mobilevitv2": {
+        "patch_size": 2,
+        "base_attn_unit_dims": [16, 16, 16],
+        "n_attn_blocks": [1, 1, 1],
+        "width_multiplier": 0.5,
+    },
     "molmo2": {"adapter_config": {"vision_feature_layer": [-1, -2]}},
     "moonshine_streaming": {"num_key_value_heads": 4},
     "muse_spark_audio": {"num_hidden_layers": 4},
