@@ -17,18 +17,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def console(*, stderr: bool = False, width: int | None = None) -> Console:
-    """A console for people. With ``NO_COLOR`` (https://no-color.org) it prints no styles at all, bold neither.
-
-    Args:
-        stderr: whether it prints there.
-        width: in columns, where it is no terminal: a pipe has no width, and nothing may be cut off there.
-    """
+def console(*, stderr: bool = False) -> Console:
+    """A console for people. With ``NO_COLOR`` (https://no-color.org) it prints no styles at all, bold neither."""
     from rich.console import Console
 
     color = None if os.environ.get("NO_COLOR") else "auto"
-    made = Console(stderr=stderr, color_system=color, highlight=False, soft_wrap=True)  # type: ignore[arg-type]
-    return made if made.is_terminal or width is None else Console(color_system=None, highlight=False, width=width)
+    return Console(stderr=stderr, color_system=color, highlight=False, soft_wrap=True)  # type: ignore[arg-type]
 
 
 def table(*headers: str) -> Table:

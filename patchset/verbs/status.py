@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from typing import Any
 
 from packaging.version import Version
@@ -11,7 +12,7 @@ from patchset.pins import Release, load
 from patchset.series.patch import Patch, read_series
 from patchset.sources.sdists import Sdists
 from patchset.verbs.options import add_json
-from patchset.verbs.printing import console, print_json, table
+from patchset.verbs.printing import console, print_json, print_table
 
 EXAMPLE = "status"
 
@@ -32,22 +33,24 @@ def run(options: argparse.Namespace) -> int:
         rows += [{"release": version, "pinned": False} for version in missing]
         print_json(rows)
         return 0
-    shown = table("release", "line", "affected", "wheel version", "tagged", "patch", "upstream")
-    for row in rows:
-        for number, patch in enumerate([*row["patches"], *row["retired"]]):
-            first = (
-                row["release"],
-                row["line"],
-                "yes" if row["affected"] else "no",
-                row["wheel_version"],
-                row["tagged"],
-            )
-            shown.add_row(*(("",) * 5 if number else first), patch["name"], patch["upstream"])
-        shown.add_section()
-    console(width=120).print(shown)
+    print_table(
+        console(),
+        ("release", "line", "affected", "wheel version", "tagged", "patch", "upstream"),
+        *(line for row in rows for line in _lines(row)),
+    )
     for version in missing:
         print(f"not pinned yet: {version}; `python -m patchset adopt {version}`")
     return 0
+
+
+def _lines(row: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """A release's lines of the table: one for each patch, and an empty one."""
+    affected = "yes" if row["affected"] else "no"
+    release: tuple[str, ...] = row["release"], row["line"], affected, row["wheel_version"], row["tagged"]
+    for patch in (*row["patches"], *row["retired"]):
+        yield (*release, patch["name"], patch["upstream"])
+        release = ("",) * len(release)
+    yield (*release, "", "")
 
 
 def _unpinned(releases: list[Release]) -> list[str]:

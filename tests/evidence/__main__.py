@@ -16,7 +16,7 @@ import tomlkit
 
 from patchset.commits.git import git
 from patchset.pins import RELEASES, ROOT, load
-from patchset.verbs.printing import console, print_json, table
+from patchset.verbs.printing import console, print_json, print_table
 
 _WHEEL = re.compile(r"\b(0\.\d+\.\d+)(?:\+kwargs\.|-\d+kwargs)\d")
 
@@ -128,19 +128,14 @@ def main() -> int:
     if options.json:
         print_json(found)
     else:
-        shown = table("page", "figures from", "made", "older than the patches", "written by")
+        rows = []
         for source in SOURCES:
             ours = [result for result in found if result.source == source]
             days = sorted({result.made for result in ours})
             older = sum(bool(result.older) for result in ours)
-            shown.add_row(
-                source.page,
-                source.files,
-                " to ".join(dict.fromkeys([*days[:1], *days[-1:]])),
-                f"{older} of {len(ours)}" if older else "",
-                source.command,
-            )
-        console(width=200).print(shown)
+            made = " to ".join(dict.fromkeys([*days[:1], *days[-1:]]))
+            rows.append((source.page, source.files, made, f"{older} of {len(ours)}" if older else "", source.command))
+        print_table(console(), ("page", "figures from", "made", "older than the patches", "written by"), *rows)
     return int(any(result.older for result in found))
 
 
