@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.oracle.agreement import Differs, same, same_weights
-from tests.oracle.left import INNER_LIST, LEFT, OWN_SET, PASSIVE, TAKEN
+from tests.oracle.left import INNER_LIST, LEFT, NAMED_MERGE, OWN_SET, PASSIVE, TAKEN
 from tests.oracle.names import inner_list, kind_of, taken, twice
 from tests.oracle.reference import Adapter, Part, Reference, Request, Resolved, overlaps, resolve
 from tests.oracle.releases import Behaviour
@@ -257,6 +257,13 @@ class Trial:
             return
         passive = not self.wrapped <= set(adapter.modules.saved) and not names
         if passive and not self.behaviour.merges_passive and self.leaves(PASSIVE):
+            return
+        there = [*(other.modules for other in self.adapters.values()), *self.deleted]
+        if (
+            names
+            and any(set(other.tokens) - set(adapter.modules.tokens) for other in there)
+            and self.leaves(NAMED_MERGE)
+        ):
             return
         model = copy.deepcopy(self.model.model)
         if merge:
