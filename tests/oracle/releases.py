@@ -20,14 +20,12 @@ class Behaviour:
         freezes_loaded: What is loaded without `is_trainable` is frozen, saved modules too (from 0.18).
         survives_delete: After `delete_adapter` others can be made active, also where none had LoRA (from 0.18); before,
             `set_adapter` raises a TypeError.
-        merges_passive: A wrapper in which no adapter is active is told from a disabled one when merging (from 0.18).
         keeps_set: The user's model gets no attribute `modules_to_save`, a set of names (from 0.16).
     """
 
     originals_train: bool
     freezes_loaded: bool
     survives_delete: bool
-    merges_passive: bool
     keeps_set: bool
 
     @classmethod
@@ -37,6 +35,5 @@ class Behaviour:
             originals_train=release < Version("0.19"),
             freezes_loaded=release >= Version("0.18"),
             survives_delete=release >= Version("0.18"),
-            merges_passive=release >= Version("0.18"),
             keeps_set=release >= Version("0.16"),
         )

@@ -13,7 +13,7 @@ ROW = pytest.mark.row("unload: the copy of the adapter that is asked for")
 
 
 @pytest.mark.parametrize("merge", [True, False], ids=["merge", "unload"])
-@pytest.mark.stock_fails("<0.18", raises=AssertionError, match="another adapter's copy", left="<0.18")
+@pytest.mark.stock_fails("<0.18", raises=AssertionError, match="another adapter's copy")
 @pytest.mark.stock_fails(">=0.18,<0.21", raises=TypeError, match="unhashable type: 'list'")
 @pytest.mark.row("unload: the active adapter has no copy of its own")
 def test_active_adapter_has_no_copy(merge: bool) -> None:
