@@ -15,7 +15,7 @@ from benchmarks import wrapping_cost
 from tests.evidence import markdown
 from tests.evidence.upstream._compare import Comparison
 from tests.evidence.upstream._report import COLUMNS, row
-from tests.evidence.zoo import NOT_WRAPPABLE, failed
+from tests.evidence.zoo import ELSEWHERE, failed
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "tests" / "evidence" / "results"
@@ -95,12 +95,12 @@ def zoo() -> str:
             f"{refused} children are of types that PEFT itself refuses to wrap. {several} types are run with more than one kind "
             "of input, images or sounds beside text.\n"
         )
-        if refusing := [
-            number for entry in ran if (number := sum(map(_is_refused, entry["life"]["not whole"].values())))
+        if failing := [
+            number for entry in ran if (number := sum(map(_is_elsewhere, entry["life"]["not whole"].values())))
         ]:
             notes.append(
-                f"{sum(refusing)} names of {len(refusing)} types are left out of the last column: PEFT wraps nothing of such a model, "
-                "with LoRA alone neither, or no module of that class, and says so.\n"
+                f"With {rows[-1][0]}, {sum(failing):,} names of {len(failing):,} types are left out of the last column: PEFT wraps no module "
+                "of that class, or neither wraps nor reloads that model with LoRA alone, and says so.\n"
             )
     head = (
         "PEFT",
@@ -116,8 +116,8 @@ def zoo() -> str:
     return f"{markdown.table(head, rows, right=2)}\n{''.join(dict.fromkeys(notes))}"
 
 
-def _is_refused(outcome: str) -> bool:
-    return outcome.startswith(NOT_WRAPPABLE)
+def _is_elsewhere(outcome: str) -> bool:
+    return outcome.startswith(ELSEWHERE)
 
 
 def lived(types: Sequence[Result]) -> str:
@@ -127,12 +127,12 @@ def lived(types: Sequence[Result]) -> str:
     return f"{names - sum(map(len, map(failed, types))):,} of {names:,} names"
 
 
-def cost() -> dict[str, str]:
-    """All sizes, and the largest on a day of its own."""
-    return {
-        name: wrapping_cost.table([wrapping_cost.Cell(**cell) for cell in read(file, BENCHMARKS)[0]["cells"]]) + "\n"
-        for name, file in (("all sizes", "wrapping_cost.json"), ("the largest", "wrapping_cost_largest.json"))
-    }
+def cost() -> str:
+    """A row a size, and what with."""
+    found = read("wrapping_cost.json", BENCHMARKS)[0]
+    rows = wrapping_cost.table([wrapping_cost.Cell(**cell) for cell in found["cells"]])
+    with_ = f"torch {found['torch']}, transformers {found['transformers']}, Python {found['python']}"
+    return f"{found['date']}; stock {found['stock']}, {with_}.\n\n{rows}\n"
 
 
 def tower() -> str:

@@ -17,13 +17,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-NOT_WRAPPABLE = "not wrappable"
+ELSEWHERE = "elsewhere"
 
 
 def failed(entry: Mapping[str, Any]) -> dict[str, str]:
     """The names of a type that did not train, save, reload and merge as the unwrapped model, which could; and what became of them.
 
-    Those are left out that PEFT does not wrap for another reason than the name.
+    Those are left out where PEFT fails with LoRA alone, too.
     """
     lost = entry.get("life", {}).get("not whole", {})
-    return {name: what for name, what in lost.items() if not what.startswith(("unfit", NOT_WRAPPABLE))}
+    return {name: what for name, what in lost.items() if not what.startswith(("unfit", ELSEWHERE))}

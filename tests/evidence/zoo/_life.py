@@ -17,7 +17,7 @@ import torch
 from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import Tensor, nn
 
-from tests.evidence.zoo import NOT_WRAPPABLE, _children
+from tests.evidence.zoo import ELSEWHERE, _children
 
 STEP = 1e-2
 # LoRA wants a layer; one that is never called leaves all that happens to the modules to save.
@@ -59,7 +59,7 @@ def matched(model: nn.Module, name: str) -> list[str]:
 def outcome(model: nn.Module, name: str, inputs: dict[str, Any], untouched: list[Tensor]) -> str:
     """What becomes of a name: `whole`, `unfit: ...` if the unwrapped model cannot do it, or the step that failed, and how.
 
-    `not wrappable: ...` is what PEFT refuses for another reason than the name.
+    `elsewhere: ...` is a fault of PEFT's that has nothing to do with the name.
 
     Args:
         model: the unwrapped model, which is left as it is.
@@ -106,20 +106,23 @@ def outcome(model: nn.Module, name: str, inputs: dict[str, Any], untouched: list
     except Exception as error:
         if step == "forward" and _children.KNOWN.search(str(error)):
             return "crash"
-        if step == "wrap" and _is_refused(base, error):
-            step = NOT_WRAPPABLE
+        if step in ("wrap", "reload") and _is_elsewhere(base, error):
+            step = ELSEWHERE
         return f"{step}: {_children.line(error)}"
     return "whole"
 
 
-def _is_refused(base: nn.Module, error: Exception) -> bool:
-    """Whether PEFT wraps no module of that class, or, with LoRA alone neither, no part of the model."""
+def _is_elsewhere(base: nn.Module, error: Exception) -> bool:
+    """Whether PEFT wraps no module of that class, or, with LoRA alone, neither wraps nor reloads the model."""
     if isinstance(error, TypeError) and "cannot be applied to modules of type" in str(error):
         return True
     try:
-        peft.get_peft_model(copy.deepcopy(base), peft.LoraConfig(r=1, target_modules=[TARGET]))
-    except type(error) as alone:
-        return str(alone) == str(error)
+        alone = peft.get_peft_model(copy.deepcopy(base), peft.LoraConfig(r=1, target_modules=[TARGET]))
+        with tempfile.TemporaryDirectory() as folder:
+            alone.save_pretrained(folder, save_embedding_layers=False)
+            peft.PeftModel.from_pretrained(copy.deepcopy(base), folder)
+    except type(error) as same:
+        return str(same) == str(error)
     return False
 
 
