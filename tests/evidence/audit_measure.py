@@ -24,7 +24,7 @@ from tests.evidence.zoo._examine import build
 from tests.evidence.zoo._shrink import shrunken
 
 RESULTS = Path(__file__).with_name("results")
-ZOO = RESULTS / "zoo" / "zoo-peft0.19.1-transformers5.23.0.json"
+ZOO = RESULTS / "zoo" / f"zoo-peft0.19.1-transformers{transformers.__version__}.json"
 
 
 def last(name: str) -> str:
@@ -78,14 +78,11 @@ def measured(entries: Iterable[dict[str, Any]], children: dict[tuple[str, str], 
 def main() -> None:
     """Measure, write and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--zoo", type=Path, default=ZOO)
     parser.add_argument("-o", "--output", type=Path, default=RESULTS / "audit.json")
     options = parser.parse_args()
-    zoo = json.loads(options.zoo.read_text())
-    if zoo["versions"]["transformers"] != transformers.__version__:
-        raise SystemExit(
-            f"the zoo ran with transformers {zoo['versions']['transformers']}, not {transformers.__version__}"
-        )
+    if not ZOO.exists():
+        raise SystemExit(f"error: the zoo did not run with transformers {transformers.__version__}: {ZOO} is missing")
+    zoo = json.loads(ZOO.read_text())
     files = sorted(Path(transformers.__file__).parent.glob("models/*/modeling_*.py"))
     children: dict[tuple[str, str], list[Child]] = {}
     for child in affected(Index([source for source in read_all(files) if not isinstance(source, str)])):

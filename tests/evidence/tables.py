@@ -72,7 +72,7 @@ def upstream() -> str:
 
 def zoo() -> str:
     """A row a PEFT: model types by what became of their wrapped children."""
-    rows, notes = [], []
+    rows, notes, elsewhere = [], [], []
     for result in sorted(read("zoo/zoo-*.json"), key=lambda found: Version(found["versions"]["peft"])):
         release, plus, _ = result["versions"]["peft"].partition("+")
         ran = [entry for entry in result["types"] if "class" in entry]
@@ -98,10 +98,12 @@ def zoo() -> str:
         if failing := [
             number for entry in ran if (number := sum(map(_is_elsewhere, entry["life"]["not whole"].values())))
         ]:
-            notes.append(
-                f"With {rows[-1][0]}, {sum(failing):,} names of {len(failing):,} types are left out of the last column: PEFT wraps no module "
-                "of that class, or neither wraps nor reloads that model with LoRA alone, and says so.\n"
-            )
+            elsewhere.append(f"{sum(failing):,} names of {len(failing):,} types with {rows[-1][0]}")
+    if elsewhere:
+        notes.append(
+            "Left out of the last column is what fails in PEFT whatever the name, and says so: no module of that class is wrapped, "
+            f"or the model is neither wrapped nor reloaded with LoRA alone; {', '.join(elsewhere)}.\n"
+        )
     head = (
         "PEFT",
         "transformers",
@@ -127,12 +129,12 @@ def lived(types: Sequence[Result]) -> str:
     return f"{names - sum(map(len, map(failed, types))):,} of {names:,} names"
 
 
-def cost() -> str:
-    """A row a size, and what with."""
-    found = read("wrapping_cost.json", BENCHMARKS)[0]
-    rows = wrapping_cost.table([wrapping_cost.Cell(**cell) for cell in found["cells"]])
-    with_ = f"torch {found['torch']}, transformers {found['transformers']}, Python {found['python']}"
-    return f"{found['date']}; stock {found['stock']}, {with_}.\n\n{rows}\n"
+def cost() -> dict[str, str]:
+    """All sizes, and the largest on a day of its own."""
+    return {
+        name: wrapping_cost.table([wrapping_cost.Cell(**cell) for cell in read(file, BENCHMARKS)[0]["cells"]]) + "\n"
+        for name, file in (("all sizes", "wrapping_cost.json"), ("the largest", "wrapping_cost_largest.json"))
+    }
 
 
 def tower() -> str:
