@@ -10,7 +10,7 @@ import torch
 from peft import PeftModel, get_peft_model
 from torch import Tensor, nn
 
-from .heads import Net, config, reloaded, trainable, wrapper
+from .heads import Net, config, reloaded, trainable, two_adapters, wrapper
 from .modules import IDS, shift, train
 
 
@@ -146,3 +146,15 @@ def test_deleted_adapter_leaves_no_copy() -> None:
     model.add_adapter("other", config("head"))
     model.delete_adapter("other")
     assert "other" not in wrapper(model).modules_to_save, "still there"
+
+
+@pytest.mark.stock_fails(">=0.16", raises=AssertionError, match="the original instead", left=">=0.16")
+@pytest.mark.stock_fails("<0.16", raises=KeyError, match="'other'", left="<0.16")
+@pytest.mark.row("delete: the adapter that becomes active, whole")
+def test_adapter_that_becomes_active_by_deletion() -> None:
+    model = two_adapters(config("head"), config())
+    expected = model(IDS)
+    model.set_adapter("other")
+    model.delete_adapter("other")
+    assert model.active_adapters == ["default"]
+    assert torch.equal(model(IDS), expected), "the original instead of the copy"

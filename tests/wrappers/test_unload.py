@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from .heads import config, two_adapters, wrapper
-from .modules import IDS
+from .modules import IDS, base_of
 
 ROW = pytest.mark.row("unload: the copy of the adapter that is asked for")
 
@@ -72,3 +72,12 @@ def test_two_adapters_named_of_which_one_has_a_copy() -> None:
     model = two_adapters(config("head"), config(target="proj"))
     copy = wrapper(model).modules_to_save["default"]
     assert model.merge_and_unload(adapter_names=["default", "other"]).head is copy
+
+
+@pytest.mark.stock_fails(">=0.15", raises=KeyError, match="'other'", left=">=0.15")
+@pytest.mark.row("unload: a named adapter without trainable tokens")
+def test_named_adapter_without_tokens_keeps_the_rows() -> None:
+    model = two_adapters(config(trainable_token_indices={"emb": [1, 3]}), config())
+    rows = base_of(model).get_submodule("emb").original_module.weight.clone()
+    merged = model.merge_and_unload(adapter_names=["other"])
+    assert torch.equal(merged.emb.weight, rows)
