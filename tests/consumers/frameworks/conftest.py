@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from typing import Any
 import pytest
 
 from patchset.doctor.frameworks import frameworks
+from patchset.pins import find, load
 from tests.consumers.frameworks import tiny_gemma3, tiny_llama
 from tests.consumers.frameworks.program import Program, wheel
 
@@ -104,6 +106,8 @@ def described(framework: str) -> dict[str, Any]:
         "checks": sorted({str(check) for one in own for check in one.checks if not check.guard}),
         "compares": sorted({str(check) for one in own for check in one.checks if check.guard}),
         "wheel": wheel(),
+        # the day alone would not tell runs of one day on two trees apart
+        "tree": find(re.split("[+-]", wheel())[0], load()).tree,
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in ("torch", "transformers")},
     }
