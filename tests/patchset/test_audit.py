@@ -539,7 +539,7 @@ def test_the_page_says_what_was_measured() -> None:
     crash = found["found"] + found["missed"]
     page = " ".join((ROOT / "docs" / "auditing.md").read_text().split())
     assert f"on the {found['types']} model types" in page
-    assert f"of the {crash} names that crash with stock {found['versions']['peft']}, type by type" in page
-    assert f"audit finds {found['found']}, a recall of {found['found'] / crash:.1%}".replace("%", " %") in page
+    assert f"of the {crash:,} names that crash with stock {found['versions']['peft']}, type by type" in page
+    assert f"audit finds {found['found']:,}, a recall of {found['found'] / crash:.1%}".replace("%", " %") in page
     assert f"names {found['more']} more" in page
     assert f"a precision of {found['found'] / (found['found'] + found['more']):.1%}".replace("%", " %") in page
