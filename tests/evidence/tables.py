@@ -95,10 +95,9 @@ def zoo() -> str:
             f"{refused} children are of types that PEFT itself refuses to wrap. {several} types are run with more than one kind "
             "of input, images or sounds beside text.\n"
         )
-        if failing := [
-            number for entry in ran if (number := sum(map(_is_elsewhere, entry["life"]["not whole"].values())))
-        ]:
-            elsewhere.append(f"{sum(failing):,} names of {len(failing):,} types with {rows[-1][0]}")
+        counts = [sum(what.startswith(ELSEWHERE) for what in entry["life"]["not whole"].values()) for entry in ran]
+        if any(counts):
+            elsewhere.append(f"{sum(counts):,} names of {sum(map(bool, counts)):,} types with {rows[-1][0]}")
     if elsewhere:
         notes.append(
             "Left out of the last column is what fails in PEFT whatever the name, and says so: no module of that class is wrapped, "
@@ -116,10 +115,6 @@ def zoo() -> str:
         "trained, saved, reloaded, merged",
     )
     return f"{markdown.table(head, rows, right=2)}\n{''.join(dict.fromkeys(notes))}"
-
-
-def _is_elsewhere(outcome: str) -> bool:
-    return outcome.startswith(ELSEWHERE)
 
 
 def lived(types: Sequence[Result]) -> str:
