@@ -91,7 +91,8 @@ def _upstream(patch: Patch, commit: str, tree: Path, fixed: Release, python: str
         return f"not tried on {fixed.version}, {missing}"
     outcome = pass_on(runner, tree, patch, commit, theirs)
     if outcome.failed or not outcome.passed:
-        raise PatchsetError(f"{patch.path.name} says that {fixed.version} has the fix; there, {outcome.summary}")
+        found = f"{outcome.summary}: {outcome.first_failure}"
+        raise PatchsetError(f"{patch.path.name} says that {fixed.version} has the fix; there, {found}")
     return f"on stock {fixed.version} {outcome.summary}"
 
 

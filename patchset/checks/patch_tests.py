@@ -36,6 +36,12 @@ class Outcome:
     def summary(self) -> str:
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
 
+    @property
+    def first_failure(self) -> str:
+        """pytest's first line about a failure."""
+        lines = [line for line in self.output.splitlines() if line.startswith(("FAILED", "ERROR", "E  "))]
+        return lines[0].strip() if lines else "see pytest"
+
 
 def interpreter(release: str, given: str | None) -> Path:
     """The Python that runs a release's tests: the given one, or that of tox's environment for upstream's tests.
@@ -152,7 +158,7 @@ def prove(python: Path, tree: Path, patch: Patch, commit: str) -> tuple[Outcome,
         raise PatchsetError(f"{patch.path.name} adds no test")
     after = run_tests(python, tree, tests)
     if after.failed or not after.passed:
-        raise PatchsetError(f"{patch.path.name}: with it, its own tests give {after.summary}: {_first(after)}")
+        raise PatchsetError(f"{patch.path.name}: with it, its own tests give {after.summary}: {after.first_failure}")
     for name in git(tree, "diff", "--name-only", f"{commit}^", commit).splitlines():
         if name.startswith("tests/"):
             continue
@@ -190,9 +196,3 @@ def pass_on(python: Path, tree: Path, patch: Patch, commit: str, other: Path) ->
                 path.write_bytes(git(tree, "show", f"{rev}:{name}").encode(errors="surrogateescape"))
             git(tree, "merge-file", "--union", "--quiet", str((other / name).resolve()), *map(str, versions))
     return run_tests(python, other, tests)
-
-
-def _first(outcome: Outcome) -> str:
-    """pytest's first line about a failure."""
-    lines = [line for line in outcome.output.splitlines() if line.startswith(("FAILED", "ERROR", "E  "))]
-    return lines[0].strip() if lines else "see pytest"
