@@ -129,7 +129,7 @@ def test_loaded_for_inference_is_frozen(tmp_path: Path) -> None:
     assert trainable(PeftModel.from_pretrained(fresh, tmp_path)) == set(), "trains though it is for inference"
 
 
-@pytest.mark.stock_fails("<0.18", raises=AssertionError, match="active at once", left="<0.18")
+@pytest.mark.stock_fails("<0.18", raises=AssertionError, match="active at once")
 @pytest.mark.row("add: a new adapter's copy waits until it is made active")
 def test_new_adapter_is_not_active() -> None:
     model = get_peft_model(Net(), config())
@@ -148,9 +148,15 @@ def test_deleted_adapter_leaves_no_copy() -> None:
     assert "other" not in wrapper(model).modules_to_save, "still there"
 
 
-@pytest.mark.stock_fails(">=0.16", raises=AssertionError, match="the original instead", left=">=0.16")
-@pytest.mark.stock_fails("<0.16", raises=KeyError, match="'other'", left="<0.16")
-@pytest.mark.row("delete: the adapter that becomes active, whole")
+DELETED = pytest.mark.row("delete: the adapter that becomes active, whole")
+# 0.15 does not delete the adapter's copies and rows
+NOT_DELETED = pytest.mark.stock_fails("<0.16", raises=KeyError, match="'other'|'default'", left="<0.16")
+TOKENS = {"trainable_token_indices": {"emb": [1, 3]}}
+
+
+@pytest.mark.stock_fails(">=0.16", raises=AssertionError, match="the original instead")
+@NOT_DELETED
+@DELETED
 def test_adapter_that_becomes_active_by_deletion() -> None:
     model = two_adapters(config("head"), config())
     expected = model(IDS)
@@ -158,3 +164,42 @@ def test_adapter_that_becomes_active_by_deletion() -> None:
     model.delete_adapter("other")
     assert model.active_adapters == ["default"]
     assert torch.equal(model(IDS), expected), "the original instead of the copy"
+    assert trainable(model, "modules_to_save.default")
+
+
+@pytest.mark.stock_fails(">=0.16,<0.19", raises=AssertionError, match="the original instead")
+@NOT_DELETED
+@DELETED
+def test_adapter_with_rows_that_becomes_active_by_deletion() -> None:
+    model = two_adapters(config(**TOKENS), config())
+    shift(model.get_submodule("base_model.model.emb.token_adapter.trainable_tokens_delta"))
+    expected = model(IDS)
+    model.set_adapter("other")
+    model.delete_adapter("other")
+    assert torch.equal(model(IDS), expected), "the original instead of the adapter's rows"
+
+
+@pytest.mark.stock_fails(">=0.16", raises=AssertionError, match="third adapter's rows")
+@NOT_DELETED
+@DELETED
+def test_adapter_without_rows_that_becomes_active_by_deletion() -> None:
+    model = two_adapters(config(**TOKENS), config())
+    model.add_adapter("third", config(**TOKENS))
+    shift(model.get_submodule("base_model.model.emb.token_adapter.trainable_tokens_delta"))
+    model.set_adapter("other")
+    expected = model(IDS)
+    model.set_adapter("default")
+    model.delete_adapter("default")
+    assert model.active_adapters == ["other"]
+    assert torch.equal(model(IDS), expected), "a third adapter's rows"
+
+
+@NOT_DELETED
+@DELETED
+def test_deletion_does_not_enable_adapters() -> None:
+    model = two_adapters(config("head"), config())
+    model.set_adapter("other")
+    with model.disable_adapter():
+        expected = model(IDS)
+        model.delete_adapter("other")
+        assert torch.equal(model(IDS), expected)
