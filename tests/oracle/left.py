@@ -9,6 +9,5 @@ from __future__ import annotations
 TAKEN = "a name such as original_module means the module of that name in another adapter's wrapper too"
 INNER_LIST = "a list inside of a module that is found by the end of its last name only is refused, not left out"
 OWN_SET = "a model that has a child modules_to_save itself raises AttributeError or TypeError in 0.15"
-NAMED_MERGE = "merge_and_unload(adapter_names=[...]) of an adapter without trainable tokens, beside one that has them, raises KeyError"
 
-LEFT = frozenset({TAKEN, INNER_LIST, OWN_SET, NAMED_MERGE})
+LEFT = frozenset({TAKEN, INNER_LIST, OWN_SET})

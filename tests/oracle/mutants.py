@@ -104,6 +104,12 @@ def undeleted(old: Any, self: Any, name: str) -> None:
     self.peft_config[name] = kept
 
 
+def unfollowed(old: Any, self: Any, name: str, new_active_adapters: list[str] | None) -> None:
+    """Deleting an adapter leaves wrappers that it has no part in alone, whoever is active then."""
+    if name in self.modules_to_save:
+        old(self, name, new_active_adapters=new_active_adapters)
+
+
 @contextlib.contextmanager
 def renamed() -> Iterator[None]:
     """Keys are rewritten by string, as if no model called a module `original_module`."""
@@ -136,6 +142,7 @@ MUTATIONS: dict[str, Mutation] = {
     "trained tokens are not used": TOKENS_FORWARD,
     "trained tokens are not switched": method(TrainableTokensWrapper, "set_adapter", unswitched),
     "a deleted adapter is not gone": method(LoraModel, "delete_adapter", undeleted),
+    "who is active after deletion is not followed": method(ModulesToSaveWrapper, "delete_adapter", unfollowed),
     "keys are rewritten by string": renamed,
 }
 

@@ -20,12 +20,14 @@ class Behaviour:
         freezes_loaded: What is loaded without `is_trainable` is frozen, saved modules too (from 0.18).
         survives_delete: After `delete_adapter` others can be made active, also where none had LoRA (from 0.18); before,
             `set_adapter` raises a TypeError.
+        follows_delete: `delete_adapter` knows of the wrappers (from 0.16).
         keeps_set: The user's model gets no attribute `modules_to_save`, a set of names (from 0.16).
     """
 
     originals_train: bool
     freezes_loaded: bool
     survives_delete: bool
+    follows_delete: bool
     keeps_set: bool
 
     @classmethod
@@ -35,5 +37,6 @@ class Behaviour:
             originals_train=release < Version("0.19"),
             freezes_loaded=release >= Version("0.18"),
             survives_delete=release >= Version("0.18"),
+            follows_delete=release >= Version("0.16"),
             keeps_set=release >= Version("0.16"),
         )

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.oracle.agreement import Differs, same, same_weights
-from tests.oracle.left import INNER_LIST, LEFT, NAMED_MERGE, OWN_SET, TAKEN
+from tests.oracle.left import INNER_LIST, LEFT, OWN_SET, TAKEN
 from tests.oracle.names import inner_list, kind_of, taken, twice
 from tests.oracle.reference import Adapter, Part, Reference, Request, Resolved, overlaps, resolve
 from tests.oracle.releases import Behaviour
@@ -136,6 +136,8 @@ class Trial:
             raise Differs("other LoRA layers", f"{sorted(adapter.lora)}, not {sorted(modules.lora)}")
         self.adapters[name] = adapter
         self.wrapped |= set(modules.saved)
+        if self.active:
+            self.agree("after add_adapter", trainable=False)
         self.do_switch(name)
         self.do_train(name)
 
@@ -207,12 +209,16 @@ class Trial:
     def do_delete(self, name: str, then: str) -> None:
         """Delete an adapter, the active one perhaps; another is active then."""
         lora = [adapter.modules.lora for adapter in self.adapters.values()]
-        if not self.behaviour.survives_delete or not lora[0] or any(paths != lora[0] for paths in lora):
+        follows = self.behaviour.follows_delete and lora[0] and all(paths == lora[0] for paths in lora)
+        if not follows:
             # PEFT chooses who is active next from one of the LoRA layers; where that has none, the copy that was active
             # is left with its gradients, in stock as well
             self.do_switch(then)
         self.attempt("delete", lambda: self.model.model.delete_adapter(name))
         self.deleted.append(self.adapters.pop(name).modules)
+        if follows:
+            (self.active,) = self.model.model.active_adapters
+            self.agree("after delete")
         if self.behaviour.survives_delete:
             self.do_switch(then)
         else:
@@ -254,13 +260,6 @@ class Trial:
         name = names[0] if names else self.active
         adapter = self.adapters[name].snapshot()
         if self.bound:
-            return
-        there = [*(other.modules for other in self.adapters.values()), *self.deleted]
-        if (
-            names
-            and any(set(other.tokens) - set(adapter.modules.tokens) for other in there)
-            and self.leaves(NAMED_MERGE)
-        ):
             return
         model = copy.deepcopy(self.model.model)
         if merge:
