@@ -13,6 +13,7 @@ from tests.oracle import choices
 from tests.oracle.agreement import Differs
 from tests.oracle.findings import Findings
 from tests.oracle.left import LEFT
+from tests.oracle.reference import Request
 from tests.oracle.releases import Behaviour
 from tests.oracle.sequence import Trial
 
@@ -119,6 +120,18 @@ class Machine(RuleBasedStateMachine):
     def delete(self, index: int, then: int) -> None:
         name = self.pick(index, self.trial.adapters)
         self.do("delete", name=name, then=self.pick(then, set(self.trial.adapters) - {name}))
+
+    @has()
+    @rule(index=INDEX)
+    def visit(self, index: int) -> None:
+        """An adapter with another's LoRA and nothing else comes and goes, so that PEFT makes the other one active."""
+        name = self.pick(index, self.trial.adapters)
+        targets = self.trial.adapters[name].request.targets
+        if targets and self.free():
+            visitor = min(self.free())
+            self.do("add", name=visitor, **Request(targets=targets).as_json())
+            if not self.over and visitor in self.trial.adapters:
+                self.do("delete", name=visitor, then=name)
 
     @has()
     @rule(rows=st.lists(INDEX, min_size=2, max_size=2), wrong=st.booleans())
