@@ -25,7 +25,9 @@ def inner_list(tree: Tree, request: Request, modules: Resolved) -> bool:
 def taken(tree: Tree, request: Request, modules: Resolved, others: Iterable[Adapter]) -> list[str]:
     """Names asked for that also mean a module of PEFT's own, in a wrapper that is there by then."""
     wrapped = [path for adapter in others for path, _ in adapter.modules.uses]
-    names = [(name, wrapped) for name in (*request.save, *request.targets)]
+    # a list inside of a module of the same adapter is looked for again, in its wrapper
+    saved = [*wrapped, *modules.saved] if inner_list(tree, request, modules) else wrapped
+    names = [*((name, saved) for name in request.save), *((name, wrapped) for name in request.targets)]
     if request.tokens:
         names.append((request.tokens[0], [*wrapped, *modules.saved, *modules.lora]))
 
