@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
         for name in ("peft", "torch", "transformers"):
             pytester.makepyfile(**{f"fakes/{name}": f"__version__ = {version!r}"})
         monkeypatch.setenv("PYTHONPATH", str(pytester.path / "fakes"))
+        monkeypatch.setenv("RESULTS", str(pytester.path / "results.json"))  # not where these tests' own results go
         pytester.makeconftest(PLUGIN.read_text())
         pytester.makepyfile(TESTS)
         return pytester.runpytest_subprocess("-p", "no:cacheprovider")
@@ -60,11 +62,14 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run_with
 
 
-def test_stock_in_range(run: Run) -> None:
+def test_stock_in_range(run: Run, pytester: pytest.Pytester) -> None:
     result = run("0.19.1")
     result.assert_outcomes(xfailed=2, failed=3, errors=1)
     result.stdout.fnmatch_lines(["*stock 0.19.1 passes, but is marked to fail with TypeError*"])
     result.stdout.fnmatch_lines(["*contract: peft 0.19.1*", "a row  stock*FAILED (4 of 6)"])
+    written = json.loads((pytester.path / "results.json").read_text())
+    assert (written["peft"], written["side"], written["ok"]) == ("0.19.1", "stock", False)
+    assert written["rows"] == {"a row": written["outcomes"]} == {"a row": {"xfailed": 2, "failed": 3, "error": 1}}
 
 
 def test_stock_out_of_range(run: Run) -> None:
