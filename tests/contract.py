@@ -7,8 +7,9 @@ Two markers tell the story:
 - `@pytest.mark.stock_fails("<0.20", raises=TypeError, match="missing 1 required")` says that stock PEFT gets this
   wrong in the releases of the specifier. There the test must fail, in its body, with that exception and a message that
   the pattern finds; anything else, passing included, is a failure. On patched PEFT and on stock out of range the
-  marker does nothing: the test has to pass. With several markers, the first whose specifier matches counts. Where the
-  patches leave a fault as it is, `left="<0.16"` names the patched releases in which the test must fail as on stock.
+  marker does nothing: the test has to pass. Of several markers, the one nearest to the function whose specifier
+  matches counts. Where the patches leave a fault as it is, `left="<0.16"` names the patched releases in which the test
+  must fail as on stock.
 
 The run ends with one line for each row: its side and its result. One run on stock and one on patched can be compared
 line by line. Where the environment variable `RESULTS` names a file, the same is written there as JSON, see `write`.

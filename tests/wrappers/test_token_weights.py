@@ -42,8 +42,8 @@ def test_lm_head() -> None:
     torch.testing.assert_close(model.merge_and_unload()(IDS), expected)
 
 
-@pytest.mark.stock_fails(">=0.16,<0.18", raises=AttributeError, match="embedding_dim")
 @pytest.mark.stock_fails(">=0.15", raises=AssertionError, match="without its bias")
+@pytest.mark.stock_fails(">=0.16,<0.18", raises=AttributeError, match="embedding_dim")
 @pytest.mark.row("trainable tokens: an LM head with a bias")
 def test_bias_of_the_lm_head() -> None:
     plain = Net()
