@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +65,7 @@ def main() -> int:
     return 0
 
 
-def draw_zoo(axes: Axes, results: Sequence[dict[str, Any]]) -> None:
+def draw_zoo(axes: Axes, results: Sequence[Mapping[str, Any]]) -> None:
     """A bar for each PEFT: model types by what becomes of a child that is wrapped."""
     versions = [result["versions"] for result in results]
     names = [f"{'patched' if '+' in v['peft'] else 'stock'} {v['peft'].partition('+')[0]}" for v in versions]
@@ -84,7 +84,7 @@ def draw_zoo(axes: Axes, results: Sequence[dict[str, Any]]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def count(types: Sequence[dict[str, Any]]) -> dict[str, int]:
+def count(types: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """Model types by the worst that happens to a child of theirs."""
     counts = dict.fromkeys(("same output", "crash", "another error", "not run"), 0)
     for entry in types:
@@ -95,9 +95,9 @@ def count(types: Sequence[dict[str, Any]]) -> dict[str, int]:
     return counts
 
 
-def cells(results: Sequence[dict[str, Any]]) -> dict[tuple[str, str, str, str], dict[str, dict[str, Any]]]:
+def cells(results: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str, str], dict[str, Mapping[str, Any]]]:
     """Runs by release, transformers, torch and Python; in each, by side."""
-    found: dict[tuple[str, str, str, str], dict[str, dict[str, Any]]] = {}
+    found: dict[tuple[str, str, str, str], dict[str, Mapping[str, Any]]] = {}
     for run in results:
         key = (run["peft"], run["transformers"], run["torch"], run["python"].rpartition(".")[0])
         found.setdefault(tuple(part.partition("+")[0] for part in key), {})[run["side"]] = run
@@ -107,7 +107,7 @@ def cells(results: Sequence[dict[str, Any]]) -> dict[tuple[str, str, str, str], 
 Row = tuple[list[str], tuple[str, str], tuple[str, str]]
 
 
-def alike(pairs: dict[tuple[str, str, str, str], dict[str, dict[str, Any]]]) -> list[Row]:
+def alike(pairs: dict[tuple[str, str, str, str], dict[str, Mapping[str, Any]]]) -> list[Row]:
     """Pairs of the same releases in one row where torch and Python make no difference: versions, and what each side shows."""
     found: dict[tuple[Any, ...], list[set[str]]] = {}
     for (release, transformers, torch, python), sides in pairs.items():
@@ -121,7 +121,7 @@ def alike(pairs: dict[tuple[str, str, str, str], dict[str, dict[str, Any]]]) -> 
     ]
 
 
-def said(run: dict[str, Any] | None) -> tuple[str, str]:
+def said(run: Mapping[str, Any] | None) -> tuple[str, str]:
     """What to write of a run, and in which colour."""
     if run is None:
         return "not run", NONE

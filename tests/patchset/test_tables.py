@@ -6,6 +6,7 @@ import pytest
 
 from tests.evidence import tables
 from tests.evidence.pages import PAGES, replaced
+from tests.evidence.picture import cells
 from tests.patchset.test_readme import page
 
 
@@ -31,6 +32,12 @@ def test_patched_breaks_no_model_type() -> None:
         assert not [entry["type"] for entry in ran if entry["differs"] or entry["other"]]
         if "+" in result["versions"]["peft"]:
             assert not [entry["type"] for entry in ran if entry["crash"]]
+
+
+def test_both_sides_of_a_pair_ran_the_same_tests() -> None:
+    for pair, sides in cells(tables.read("matrix/*.json")).items():
+        assert sides.keys() == {"stock", "patched"}, pair
+        assert sides["stock"]["rows"].keys() == sides["patched"]["rows"].keys(), pair
 
 
 def test_upstreams_tests_have_no_regression() -> None:
