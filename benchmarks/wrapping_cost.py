@@ -2,8 +2,8 @@
 
 Run with ``python -m benchmarks.wrapping_cost`` in an environment with the `tool` group and the release's torch and
 transformers. Both sides are installed into folders of their own, or are named with ``--stock`` and ``--patched``. Two
-processes, one a side, are asked in turn; what counts is the time that the processor spent on it, which a busy machine
-disturbs less than a clock.
+processes, one a side, are asked in turn; what counts is the least time that the processor spent on it, since whatever else
+the machine does only adds to it (`timeit`'s documentation has the same advice).
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ import gc
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,9 +135,9 @@ class Cell:
         modules: How many modules the model has.
         matches: How many of them are saved.
         rounds: How often both sides were measured.
-        stock: Median seconds by step; `patched` likewise.
-        ratio: Median over the rounds of patched to stock, by step.
-        spread: The smallest and the largest of these.
+        stock: Least seconds of all rounds by step; `patched` likewise.
+        ratio: Of patched to stock, by step.
+        halves: The same of the first half of the rounds and of the second, the smaller one first.
     """
 
     modules: int
@@ -147,7 +146,7 @@ class Cell:
     stock: dict[str, float]
     patched: dict[str, float]
     ratio: dict[str, float]
-    spread: dict[str, tuple[float, float]]
+    halves: dict[str, tuple[float, float]]
 
 
 def compare(sides: tuple[Side, Side], modules: int, matches: int, budget: float) -> Cell:
@@ -158,18 +157,25 @@ def compare(sides: tuple[Side, Side], modules: int, matches: int, budget: float)
         order = (0, 1) if len(rounds) % 2 else (1, 0)
         found = {index: sides[index].ask(modules, matches) for index in order}
         rounds.append((found[0], found[1]))
-    medians = [{step: statistics.median(pair[side][step] for pair in rounds) for step in STEPS} for side in (0, 1)]
-    ratios = {step: [ours[step] / theirs[step] for theirs, ours in rounds] for step in STEPS}
-    spread = {step: (min(values), max(values)) for step, values in ratios.items()}
-    ratio = {step: statistics.median(values) for step, values in ratios.items()}
-    return Cell(modules, matches, len(rounds), medians[0], medians[1], ratio, spread)
+    half = len(rounds) // 2
+    (stock, patched, ratio), first, second = (least(part or rounds) for part in (rounds, rounds[:half], rounds[half:]))
+    halves = {step: (min(pair), max(pair)) for step in STEPS for pair in [(first[2][step], second[2][step])]}
+    return Cell(modules, matches, len(rounds), stock, patched, ratio, halves)
+
+
+def least(
+    rounds: Sequence[Sequence[Mapping[str, float]]],
+) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+    """By step: the least seconds of stock, those of patched, and their ratio."""
+    stock, patched = ({step: min(pair[side][step] for pair in rounds) for step in STEPS} for side in (0, 1))
+    return stock, patched, {step: patched[step] / stock[step] for step in STEPS}
 
 
 def row(cell: Cell) -> str:
     """A row of the table."""
     columns = [f"{cell.modules:,}", f"{cell.matches:,}", str(cell.rounds)]
     for step in STEPS:
-        low, high = cell.spread[step]
+        low, high = cell.halves[step]
         columns += [f"{cell.stock[step]:.3g} s", f"{cell.ratio[step]:.2f} ({low:.2f} to {high:.2f})"]
     return f"| {' | '.join(columns)} |"
 

@@ -41,7 +41,7 @@ SOURCES = (
     Source("building", "benchmarks/results/build_profile.json", "python -m benchmarks.build_profile --before FOLDER"),
     Source("building", "benchmarks/results/build_speed.json", "python -m benchmarks.build_speed"),
     Source("building", "tests/evidence/results/reproducibility.md", "python -m tests.evidence.reproducibility"),
-    Source("cost", "benchmarks/results/wrapping_cost*.json", "python -m benchmarks.wrapping_cost --json FILE"),
+    Source("cost", "benchmarks/results/wrapping_cost.json", "python -m benchmarks.wrapping_cost --json FILE"),
     Source("distributed", "benchmarks/results/tower-*.json", "python -m benchmarks.tower_training -o FILE"),
     Source("distributed", "tests/distributed/results/*.json", "python -m tests.distributed -o FILE"),
     Source("frameworks", "tests/evidence/results/frameworks/*.json", "tox -m frameworks"),

@@ -23,7 +23,7 @@ PAGES: Mapping[str, Callable[[], Mapping[str, str]]] = {
         "": build_speed.text(tables.read("build_speed.json", tables.BENCHMARKS)[0]),
         "the profile": build_profile.text(tables.read("build_profile.json", tables.BENCHMARKS)[0]),
     },
-    "cost": tables.cost,
+    "cost": lambda: {"": tables.cost()},
     "distributed": lambda: {
         "the tower": tables.tower(),
         "the runs": distributed_table.text(tables.read("*.json", tables.DISTRIBUTED)),
