@@ -62,6 +62,7 @@ def upstream() -> str:
             result["collected"], Counter(result["same"]), result["unserved"], Counter(result["new"]), result["differences"]
         )  # fmt: skip
         cells = list(row(found).values())
+        cells[-1] = f"{found.new['passed']:,}"
         cells.insert(COLUMNS.index("skipped"), f"{len(found.unserved):,}")
         rows.append([plain(result["version"]), result["environment"]["transformers"], *cells])
     columns = list(COLUMNS)
