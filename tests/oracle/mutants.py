@@ -10,6 +10,7 @@ import copy
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 from unittest import mock
 
@@ -21,6 +22,8 @@ from torch import nn
 
 from tests.contract import installed
 from tests.oracle.chunks import chunk
+
+CHUNKS = 10  # to look into before a mutation counts as missed
 
 Mutation = Callable[[], contextlib.AbstractContextManager[Any]]
 
@@ -141,27 +144,45 @@ MUTATIONS: dict[str, Mutation] = {
     "disabling does nothing": method(ModulesToSaveWrapper, "enable_adapters", still_on),
     "trained tokens are not used": TOKENS_FORWARD,
     "trained tokens are not switched": method(TrainableTokensWrapper, "set_adapter", unswitched),
-    "a deleted adapter is not gone": method(LoraModel, "delete_adapter", undeleted),
-    "who is active after deletion is not followed": method(ModulesToSaveWrapper, "delete_adapter", unfollowed),
     "keys are rewritten by string": renamed,
 }
+if hasattr(ModulesToSaveWrapper, "delete_adapter"):  # 0.15 has none, and its model is given up after a deletion
+    MUTATIONS |= {
+        "a deleted adapter is not gone": method(LoraModel, "delete_adapter", undeleted),
+        "who is active after deletion is not followed": method(ModulesToSaveWrapper, "delete_adapter", unfollowed),
+    }
+
+
+@cache
+def sound(number: int) -> frozenset[str]:
+    """How sequences of a chunk differ in the unbroken one; in no way."""
+    found = chunk(number)
+    print(
+        f"unbroken, chunk {number}: {sum(found.differing.values())} of {found.sequences} sequences differ", flush=True
+    )
+    return frozenset(found.differing)
 
 
 def main() -> int:
     print(installed().label)
-    sound = chunk(0)
-    print(f"unbroken: {sum(sound.differing.values())} of {sound.sequences} sequences differ")
-    known = set(sound.differing)
-    missed = []
+    missed, differing = [], sound(0)
     for name, mutation in MUTATIONS.items():
         start = time.perf_counter()
-        with mutation():
-            found = chunk(0)
-        new = {kind: count for kind, count in found.differing.items() if kind not in known}
-        print(f"{'caught' if new else 'MISSED'} {name}: {new} ({time.perf_counter() - start:.0f} s)", flush=True)
+        new: dict[str, int] = {}
+        # a rare combination of operations is not in every chunk
+        for number in range(CHUNKS):
+            known = sound(number)
+            differing |= known
+            with mutation():
+                found = chunk(number)
+            new = {kind: count for kind, count in found.differing.items() if kind not in known}
+            if new:
+                break
+        seconds = time.perf_counter() - start
+        print(f"{'caught' if new else 'MISSED'} {name}: {new} (chunk {number}, {seconds:.0f} s)", flush=True)
         if not new:
             missed.append(name)
-    return 1 if missed or known else 0
+    return 1 if missed or differing else 0
 
 
 if __name__ == "__main__":
