@@ -136,8 +136,7 @@ class Cell:
         matches: How many of them are saved.
         rounds: How often both sides were measured.
         stock: Least seconds of all rounds by step; `patched` likewise.
-        ratio: Of patched to stock, by step.
-        halves: The same of the first half of the rounds and of the second, the smaller one first.
+        halves: Patched to stock, by step, in the first half of the rounds and in the second, the smaller ratio first.
     """
 
     modules: int
@@ -145,8 +144,12 @@ class Cell:
     rounds: int
     stock: dict[str, float]
     patched: dict[str, float]
-    ratio: dict[str, float]
     halves: dict[str, tuple[float, float]]
+
+    @property
+    def ratio(self) -> dict[str, float]:
+        """Of patched to stock, by step."""
+        return {step: self.patched[step] / self.stock[step] for step in STEPS}
 
 
 def compare(sides: tuple[Side, Side], modules: int, matches: int, budget: float) -> Cell:
@@ -158,17 +161,15 @@ def compare(sides: tuple[Side, Side], modules: int, matches: int, budget: float)
         found = {index: sides[index].ask(modules, matches) for index in order}
         rounds.append((found[0], found[1]))
     half = len(rounds) // 2
-    (stock, patched, ratio), first, second = (least(part or rounds) for part in (rounds, rounds[:half], rounds[half:]))
-    halves = {step: (min(pair), max(pair)) for step in STEPS for pair in [(first[2][step], second[2][step])]}
-    return Cell(modules, matches, len(rounds), stock, patched, ratio, halves)
+    parts = [[least(part, side) for side in (0, 1)] for part in (rounds[:half] or rounds, rounds[half:])]
+    ratios = {step: sorted(ours[step] / theirs[step] for theirs, ours in parts) for step in STEPS}
+    halves = {step: (low, high) for step, (low, high) in ratios.items()}
+    return Cell(modules, matches, len(rounds), least(rounds, 0), least(rounds, 1), halves)
 
 
-def least(
-    rounds: Sequence[Sequence[Mapping[str, float]]],
-) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
-    """By step: the least seconds of stock, those of patched, and their ratio."""
-    stock, patched = ({step: min(pair[side][step] for pair in rounds) for step in STEPS} for side in (0, 1))
-    return stock, patched, {step: patched[step] / stock[step] for step in STEPS}
+def least(rounds: Sequence[Sequence[Mapping[str, float]]], side: int) -> dict[str, float]:
+    """The least seconds of a side, by step."""
+    return {step: min(pair[side][step] for pair in rounds) for step in STEPS}
 
 
 def row(cell: Cell) -> str:
